@@ -1,0 +1,3 @@
+"""Fixtures of the whole suite: real servers, one log, the bundled data."""
+
+pytest_plugins = ["tests.fix_postgres", "tests.fix_kafka", "tests.fix_log"]

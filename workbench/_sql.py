@@ -1,0 +1,113 @@
+"""Building SQL text safely: every value and name passes through here.
+
+The workbench shows the SQL behind each result, so that text has to run as it stands: values are written
+as literals, not bound. Payloads never become SQL; only what a user types as an argument does.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from decimal import Decimal
+
+Value = str | int | bool | float | Decimal | dt.datetime | None
+
+
+def ident(name: str) -> str:
+    """Quote an identifier.
+
+    >>> print(ident('odd "name'))
+    "odd ""name"
+    """
+    if "\x00" in name:
+        message = "a name holds a NUL character"
+        raise ValueError(message)
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Write a string literal.
+
+    >>> text("it's")
+    "'it''s'"
+    """
+    parts = ["'" + part.replace("'", "''") + "'" for part in value.split("\x00")]
+    return parts[0] if len(parts) == 1 else "(" + " || chr(0) || ".join(parts) + ")"
+
+
+def literal(value: Value) -> str:
+    """Write a value as a SQL literal; times are UTC, money is DECIMAL.
+
+    >>> literal(Decimal("1.10"))
+    "CAST('1.10' AS DECIMAL(38,10))"
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"CAST({text(repr(value))} AS DOUBLE)"
+    if isinstance(value, Decimal):
+        return f"CAST({text(str(value))} AS DECIMAL(38,10))"
+    if isinstance(value, dt.datetime):
+        return f"TIMESTAMPTZ {text(value.astimezone(dt.UTC).isoformat(sep=' '))}"
+    return text(value)
+
+
+def any_of(expression: str, values: Iterable[Value]) -> str:
+    """``expression IN (…)``; an empty list is FALSE, never a syntax error."""
+    listed = ", ".join(literal(value) for value in values)
+    return f"{expression} IN ({listed})" if listed else "FALSE"
+
+
+def json_path(path: str) -> str:
+    """Turn ``a.b`` into the JSON path ``$."a"."b"`` (a key with a dot in it is written ``a\\.b``).
+
+    >>> json_path("customer.id")
+    '$."customer"."id"'
+    """
+    keys: list[str] = [""]
+    escaped = False
+    for char in path:
+        if escaped:
+            keys[-1] += char
+            escaped = False
+        elif char == "\\":
+            escaped = True
+        elif char == ".":
+            keys.append("")
+        else:
+            keys[-1] += char
+    return "$" + "".join('."' + key.replace("\\", "\\\\").replace('"', '\\"') + '"' for key in keys)
+
+
+def json_text(column: str, path: str) -> str:
+    """Read one field of a JSON column as text; NULL when absent or null."""
+    return f"json_extract_string({column}, {text(json_path(path))})"
+
+
+#: A time as text that says its offset; without one it is naive and not accepted.
+AWARE = r"(?:[zZ]|[+-]\d{2}(?::?\d{2})?)\s*$"
+
+
+def aware_time(expression: str) -> str:
+    """Parse a time given as text; NULL when it is unreadable or has no offset."""
+    # The colon between hours and minutes tells '2026-01-01' (naive date, whose '-01' looks like an offset) apart.
+    return (
+        f"CASE WHEN regexp_matches({expression}, {text(AWARE)}) AND regexp_matches({expression}, "
+        rf"'\d:\d') THEN try_cast({expression} AS TIMESTAMPTZ) END"
+    )
+
+
+def decimal(expression: str) -> str:
+    """Read a number given as text, exactly, or NULL: 28 digits before the point, 10 behind it.
+
+    A cast to DECIMAL rounds in silence, so a number with more decimals, or with an exponent that hides
+    them, is refused here rather than changed.
+    """
+    return (
+        f"CASE WHEN regexp_full_match({expression}, '-?\\d+(\\.\\d{{1,10}}0*)?([eE]\\+?\\d+)?') "
+        f"THEN try_cast({expression} AS DECIMAL(38,10)) END"
+    )
