@@ -110,4 +110,3 @@ class Source(Protocol):
     def read(self, bookmark: Bookmark | None) -> AbstractContextManager[Reading]:
         """Open one pass that goes on after ``bookmark`` (None: from the start)."""
         ...
-

@@ -1,0 +1,233 @@
+"""EventLog: the face of a log. Its verbs read as sentences and delegate to the analyses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from workbench.errors import MomentError
+from workbench.moments import Moment, Time, check_clock, parse_time
+from workbench.progress import bar
+from workbench.sources.base import Source
+from workbench.store import ingest, settle
+from workbench.store.database import Database
+from workbench.store.table import Table
+from workbench.store.view import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+def open(path: str | Path | None = None, *, read_only: bool = False) -> EventLog:
+    """Open a log: one DuckDB file, one investigation.
+
+    Parameters
+    ----------
+    path
+        The file; made when absent. None: a log in memory.
+    read_only
+        Never write to the file. (Without it, too, the file is taken over only while a load runs, so
+        that several processes can look at it.)
+
+    Returns
+    -------
+    EventLog
+
+    Raises
+    ------
+    LogLocked, LogCorrupt, LogForeign, LogTooNew
+        The file cannot be used; the message says why and what to do.
+    """
+    resolved = None if path is None or str(path) == ":memory:" else Path(path)
+    return EventLog(View(Database(resolved, read_only=read_only)))
+
+
+class EventLog:
+    """The events of one DuckDB file, or a narrowed view of them; made by :func:`workbench.open`."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    # -- filling ---------------------------------------------------------------------------------
+
+    def load(
+        self,
+        source: Source,
+        *,
+        progress: bool | Callable[[int, int | None], None] = True,
+    ) -> ingest.Loaded:
+        """Load a source, from where its last load ended.
+
+        Each record is stored once, however often it is read; a load that was killed or interrupted goes
+        on when it is run again.
+
+        Parameters
+        ----------
+        source
+            ``wb.postgres(…)``, ``wb.kafka(…)``, ``wb.files(…)``, or any other
+            :class:`~workbench.sources.base.Source`.
+        progress
+            Show a progress bar, or call a function with (records read, about how many there are).
+
+        Returns
+        -------
+        Loaded
+            Counts (read = stored + duplicate + rejected) and what the source can vouch for.
+
+        Raises
+        ------
+        SourceError, LoadError
+            It broke off; what was committed stays.
+        """
+        self._require_whole("load")
+        with bar(source.name, progress) as report:
+            return ingest.load(self._view.database, source, progress=report)
+
+    # -- narrowing -------------------------------------------------------------------------------
+
+    def where(
+        self,
+        *,
+        types: str | Iterable[str] | None = None,
+        stream: str | Iterable[str] | None = None,
+        stream_type: str | Iterable[str] | None = None,
+        correlation: str | Iterable[str] | None = None,
+        actor: str | Iterable[str] | None = None,
+        source: str | Iterable[str] | None = None,
+        condition: str | None = None,
+    ) -> EventLog:
+        """Narrow the log; what comes back has the same face.
+
+        Parameters
+        ----------
+        types, stream, stream_type, correlation, actor, source
+            One value, or several of which any will do.
+        condition
+            A SQL condition over the columns of ``events``: ``"version > 3"``,
+            ``"data->>'currency' = 'EUR'"``.
+        """
+        return EventLog(
+            self._view.where(
+                types=types,
+                stream=stream,
+                stream_type=stream_type,
+                correlation=correlation,
+                actor=actor,
+                source=source,
+                condition=condition,
+            )
+        )
+
+    def as_of(
+        self,
+        time: Time | None = None,
+        *,
+        clock: str | None = None,
+        known_at: Time | None = None,
+        position: int | None = None,
+        version: int | None = None,
+    ) -> EventLog:
+        """Return the log as it stood at a moment, which is inclusive.
+
+        Parameters
+        ----------
+        time
+            An aware datetime, or ISO text with an offset.
+        clock
+            ``"recorded"`` (what was known then) or ``"occurred"`` (what was true then). Without it, the
+            clock on which the log knows more events; on a tie, recorded.
+        known_at
+            Both clocks: what was believed at ``known_at`` about ``time``.
+        position, version
+            Cut by the order of the log, or by the order in each stream.
+        """
+        moment = Moment.of(time, clock=clock, known_at=known_at, position=position, version=version)
+        return EventLog(self._view.until(moment))
+
+    def between(
+        self, start: Time | None, end: Time | None, *, clock: str | None = None
+    ) -> EventLog:
+        """Narrow to ``start <= time < end``; None leaves that side open."""
+        lower = None if start is None else parse_time(start, "start")
+        upper = None if end is None else parse_time(end, "end")
+        if lower is not None and upper is not None and lower > upper:
+            message = f"start={start!s} is after end={end!s}."
+            raise MomentError(message)
+        return EventLog(self._view.between(lower, upper, check_clock(clock)))
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def sql(self, query: str) -> Table:
+        """Run a SELECT in which ``events`` means the events of this log, as narrowed.
+
+        Returns
+        -------
+        Table
+            With ``.df()``, ``.arrow()``, ``.rows()`` and ``.relation``.
+
+        Raises
+        ------
+        QueryError
+            The query is wrong, or would write.
+        """
+        self._view.check_query(query)
+        return Table(self._view.database, query, title="Query", setup=self._view.setup)
+
+    @property
+    def relation(self) -> duckdb.DuckDBPyRelation:
+        """The events as a DuckDB relation, in the order of the log."""
+        return self._events().relation
+
+    def df(self) -> pd.DataFrame:
+        """Return the events as a pandas DataFrame, in the order of the log."""
+        return self._events().df()
+
+    def arrow(self) -> pa.Table:
+        """Return the events as an Arrow table, in the order of the log."""
+        return self._events().arrow()
+
+    def __len__(self) -> int:
+        return self._view.count
+
+    @property
+    def types(self) -> dict[str, int]:
+        """Event type -> number of events, most frequent first."""
+        return self._view.types
+
+    # -- house-keeping ---------------------------------------------------------------------------
+
+    def settle(self) -> bool:
+        """Put the events in order of stream and version now; loads do it when it pays."""
+        self._require_whole("settle")
+        with self._view.database.writing() as con:
+            return settle.settle(con, force=True)
+
+    def close(self) -> None:
+        """Let go of the file; results that were not fetched yet can no longer be."""
+        self._view.database.close()
+
+    def __enter__(self) -> EventLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _events(self) -> Table:
+        return Table(self._view.database, self._view.sql, title="Events")
+
+    def _require_whole(self, verb: str) -> None:
+        if self._view.conditions:
+            message = f"this is a narrowed view ({'; '.join(self._view.words)}); {verb} works on the whole log."
+            raise MomentError(message, hint=f"call {verb} on the log that wb.open gave")

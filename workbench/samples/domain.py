@@ -1,0 +1,74 @@
+"""What the two domains have in common: how events are simulated, written as text, and summarised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: Columns of equal length. Events stay numbers until they are written.
+Rows = dict[str, npt.NDArray[Any]]
+
+
+def join(parts: list[Rows]) -> Rows:
+    """Put rows with the same columns below each other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def where(rows: Rows, chosen: npt.NDArray[Any]) -> Rows:
+    """Choose rows by a mask or by indices."""
+    return {name: column[chosen] for name, column in rows.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """The clean definition of a read model, as SQL over ``events``.
+
+    Attributes
+    ----------
+    name, key
+        The table and its key column.
+    key_format
+        How a key is written, from its number.
+    applied
+        The columns that the aggregates read: name -> expression over the canonical columns of an event.
+        ``key`` and ``position`` are there for certain.
+    columns
+        Business column -> aggregate over ``applied``, for one key.
+    version
+        Aggregate: the checkpoint of a row that has applied everything.
+    ends
+        The condition on ``applied`` under which an event ends the row, or ``FALSE``.
+    """
+
+    name: str
+    key: str
+    key_format: str
+    applied: Mapping[str, str]
+    columns: Mapping[str, str]
+    version: str
+    ends: str
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One kind of data.
+
+    Attributes
+    ----------
+    slices
+        ``slices(events, seed)`` yields rows without end, in the order in which they were recorded.
+    table
+        Makes an Arrow table of rows and their positions; it holds what ``render`` reads.
+    render
+        SELECT list over that table: the canonical columns of an event, data and metadata as JSON text.
+    """
+
+    name: str
+    slices: Callable[[int, int], Iterator[Rows]]
+    table: Callable[[Rows, npt.NDArray[np.int64]], Any]
+    render: str
+    read_model: ReadModel

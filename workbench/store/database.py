@@ -1,0 +1,233 @@
+"""The file behind a log: opened for reading, and for writing only while something is written.
+
+A DuckDB file that one process may write can be read by no other. So the workbench keeps it attached
+read-only, in a workspace in memory, and takes it over for the moments of a load. Two notebooks and a
+command line can then look at the same investigation at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import tempfile
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from workbench._sql import ident, text
+from workbench.errors import LogCorrupt, LogError, LogLocked, QueryError
+from workbench.store import schema
+
+Con = duckdb.DuckDBPyConnection
+
+LOAD_MEMORY: Final = "500MB"
+"""DuckDB's share of the 1 GB that a load may take; it spills to disk beyond."""
+
+_HELD_BY = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+
+
+class Database:
+    """One log's file and the workspace in memory that looks at it.
+
+    Parameters
+    ----------
+    path
+        The DuckDB file; made when absent. None: a log in memory, gone with the process.
+    read_only
+        Never write, not even to make or migrate the file.
+    wait
+        Seconds to wait for a file that another process holds.
+    """
+
+    def __init__(self, path: Path | None, *, read_only: bool = False, wait: float = 2.0) -> None:
+        self.path = path
+        self.read_only = read_only
+        self.generation = 0  # grows with each write; what was remembered before is stale then
+        self._wait = wait
+        self._names = itertools.count(1)
+        self._con = duckdb.connect(
+            ":memory:",
+            config={"temp_directory": str(_spill_folder())},
+        )
+        self._con.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+        self._closed = False
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def label(self) -> str:
+        """The file's path, or 'a log in memory'."""
+        return str(self.path) if self.path else "a log in memory"
+
+    def cursor(self) -> Con:
+        """Return a connection of its own to the workspace, with the file attached as ``log``."""
+        if self._closed:
+            message = f"{self.label} is closed."
+            raise LogError(message, hint="open it again: wb.open(…)")
+        return self._con.cursor()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Con]:
+        """Take the file over for writing; afterwards it is open for reading again."""
+        if self.read_only:
+            message = f"{self.label} was opened read-only."
+            raise LogError(message, hint="open it with wb.open(path) to write to it")
+        if self.path is None:
+            self.generation += 1
+            yield self.cursor()
+            return
+        self._detach()
+        try:
+            self._attach(read_only=False)
+            con = self._con.cursor()
+            self._con.execute(f"SET memory_limit = {text(LOAD_MEMORY)}")
+            try:
+                yield con
+            finally:
+                # Whatever was not committed is rolled back when its connection goes.
+                con.close()
+                self._con.execute("RESET memory_limit")
+                self._detach()
+        finally:
+            self.generation += 1
+            self._attach(read_only=True)
+
+    def keep(self, sql: str, owner: object, prefix: str = "result") -> str:
+        """Store a query's rows in the workspace for as long as ``owner`` lives; return the table."""
+        name = f"memory.main.{ident(f'{prefix}_{next(self._names)}')}"
+        con = self.cursor()
+        con.execute(f"CREATE TABLE {name} AS {sql}")
+        weakref.finalize(owner, _drop, self._con, name)
+        return name
+
+    def close(self) -> None:
+        """Let go of the file. Results that were not fetched yet can no longer be."""
+        if not self._closed:
+            self._closed = True
+            self._con.close()
+
+    # -- opening ---------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        if self.path is None:
+            self._con.execute("ATTACH ':memory:' AS log")
+            schema.create(self._con)
+            return
+        if self.path.is_dir():
+            message = f"{self.path} is a folder, not a DuckDB file."
+            raise LogError(message, hint="name a file in it, such as incident.duckdb")
+        if not self.path.exists():
+            self._make(self.path)
+        self._attach(read_only=True)
+        stored = schema.check(self._con, str(self.path))
+        if stored < schema.FORMAT:
+            if self.read_only:
+                message = (
+                    f"{self.path} has format {stored}; this workbench reads format {schema.FORMAT}."
+                )
+                raise LogError(
+                    message,
+                    hint="open it once for writing, which migrates it in place: wb.open(path)",
+                )
+            self._detach()
+            self._attach(read_only=False)
+            schema.migrate(self._con, stored)
+            self._detach()
+            self._attach(read_only=True)
+
+    def _make(self, path: Path) -> None:
+        if self.read_only:
+            message = f"{path} does not exist, and read_only=True makes no file."
+            raise LogError(message, hint="check the path, or open it without read_only")
+        if not path.parent.is_dir():
+            message = f"{path} cannot be made: there is no folder {path.parent}."
+            raise LogError(message, hint="make the folder first")
+        self._attach(read_only=False)
+        self._con.execute("BEGIN")
+        schema.create(self._con)
+        self._con.execute("COMMIT")
+        self._detach()
+
+    def _attach(self, *, read_only: bool) -> None:
+        deadline = time.monotonic() + self._wait
+        while True:
+            try:
+                mode = " (READ_ONLY)" if read_only else ""
+                self._con.execute(f"ATTACH {text(str(self.path))} AS log{mode}")
+            except duckdb.Error as error:
+                if "lock" in str(error) and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                    continue
+                raise _translated(error, str(self.path), read_only=read_only) from error
+            else:
+                return
+
+    def _detach(self) -> None:
+        attached = self._con.execute(
+            "SELECT 1 FROM duckdb_databases() WHERE database_name = 'log'"
+        ).fetchall()
+        if attached:
+            self._con.execute("DETACH log")
+
+
+_spills = itertools.count(1)
+
+
+def _spill_folder() -> Path:
+    """Name a folder of this connection's own; DuckDB makes it when it has to, and removes it."""
+    return Path(tempfile.gettempdir()) / f"workbench-spill-{os.getpid()}-{next(_spills)}"
+
+
+def _drop(con: Con, name: str) -> None:
+    with contextlib.suppress(duckdb.Error):  # the workspace may be gone first
+        con.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def _translated(error: duckdb.Error, path: str, *, read_only: bool) -> LogError:
+    """Turn what DuckDB says about a file into what a user can act on."""
+    said = str(error)
+    if "Unique file handle conflict" in said:
+        return LogError(
+            f"{path} cannot be opened: a result of it is still being read in this process.",
+            hint="finish or delete that result (an Arrow reader, an unfinished query), then try again",
+        )
+    if "lock" in said:
+        held = _HELD_BY.search(said)
+        who = f"process {held['pid']} ({Path(held['program']).name})" if held else "another process"
+        doing = "is writing to it" if read_only else "has it open"
+        return LogLocked(
+            f"{path} cannot be opened for {'reading' if read_only else 'writing'}: {who} {doing}.",
+            hint="wait for it, or close it there (log.close(), or shut that notebook's kernel down)",
+        )
+    if "not a valid DuckDB" in said or "orrupt" in said or "Could not read enough bytes" in said:
+        return LogCorrupt(
+            f"{path} is damaged, or no DuckDB file: {said.splitlines()[0]}",
+            hint="restore it from a copy, or load the sources again into a new file",
+        )
+    if "newer" in said or "storage version" in said:
+        return LogError(
+            f"{path} needs another DuckDB: {said.splitlines()[0]}",
+            hint="upgrade the duckdb package",
+        )
+    return LogError(
+        f"{path} cannot be opened: {said.splitlines()[0]}",
+        hint="check the path and its permissions",
+    )
+
+
+def query_error(error: duckdb.Error, sql: str) -> QueryError:
+    """Say what is wrong with a user's query; the text after the first line points at the place."""
+    shown = sql if len(sql) <= 200 else sql[:200] + " …"
+    return QueryError(
+        f"{str(error).rstrip()}\n  in: {shown}",
+        hint="the table is called events; log.sql('DESCRIBE events') lists its columns",
+    )

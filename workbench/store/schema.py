@@ -1,0 +1,159 @@
+"""What a log's DuckDB file holds, and how an older file becomes a current one.
+
+Events lie in two tables of the same columns: ``events_base`` is sorted by (stream, version), so that one
+stream is a few neighbouring rows, and ``events_tail`` takes what came since. The view ``events`` is both;
+it is all that anybody reads, also with a plain DuckDB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version as package_version
+from typing import Final
+
+import duckdb
+
+from workbench._sql import ident, text
+from workbench.errors import LogForeign, LogTooNew
+from workbench.event import COLUMNS
+
+FORMAT: Final = 1
+"""Version of the schema; a file says its own in ``meta``."""
+
+MIGRATIONS: Final[dict[int, Callable[[duckdb.DuckDBPyConnection], None]]] = {}
+"""``n`` -> what turns a file of format ``n`` into ``n + 1``, inside the caller's transaction."""
+
+Con = duckdb.DuckDBPyConnection
+
+
+def code_version() -> str:
+    """Return the version of this package, as written into each load."""
+    return package_version("workbench")
+
+
+def create(con: Con) -> None:
+    """Write the schema into an empty attached file ``log``."""
+    # Payloads are kept as received; zstd only where they stay: the tail is rewritten soon.
+    for table, codec in (("events_base", " USING COMPRESSION zstd"), ("events_tail", "")):
+        columns = ", ".join(
+            f"{ident(name)} {kind}{codec if kind == 'JSON' else ''}"
+            for name, kind in COLUMNS.items()
+        )
+        con.execute(f"CREATE TABLE log.main.{table} ({columns}, id_hash UBIGINT)")
+    con.execute("CREATE TABLE log.main.meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL)")
+    con.execute(
+        "CREATE TABLE log.main.typed_columns (column_name VARCHAR PRIMARY KEY, path VARCHAR, "
+        "type VARCHAR, misfits BIGINT)"
+    )
+    con.execute(
+        "CREATE TABLE log.main.loads (load_id BIGINT PRIMARY KEY, source VARCHAR, kind VARCHAR, "
+        "started_at TIMESTAMPTZ, finished_at TIMESTAMPTZ, status VARCHAR, read BIGINT, stored BIGINT, "
+        "duplicate BIGINT, rejected BIGINT, bookmark JSON, watermark VARCHAR, gaps JSON, "
+        "completeness JSON, notes JSON, code_version VARCHAR)"
+    )
+    con.execute(
+        "CREATE TABLE log.main.rejects (load_id BIGINT, source VARCHAR, source_position VARCHAR, "
+        "reason VARCHAR, raw BLOB)"
+    )
+    con.execute(
+        "CREATE TABLE log.main.duplicates (load_id BIGINT, source VARCHAR, source_position VARCHAR, "
+        "event_id VARCHAR, position BIGINT)"
+    )
+    con.execute(
+        "INSERT INTO log.main.meta VALUES ('product', 'workbench'), ('format', ?), ('created_by', ?), "
+        "('id_hash_of_a', hash('a')::VARCHAR)",
+        [str(FORMAT), code_version()],
+    )
+    define_view(con)
+
+
+def define_view(con: Con) -> None:
+    """(Re)define ``events``: the canonical columns, then the typed ones."""
+    typed = con.execute(
+        "SELECT column_name FROM log.main.typed_columns ORDER BY column_name"
+    ).fetchall()
+    columns = ", ".join(ident(name) for name in (*COLUMNS, *(row[0] for row in typed)))
+    # A view keeps the names as written: unqualified, so that the file can be attached under any name.
+    con.execute("USE log")
+    try:
+        con.execute(
+            f"CREATE OR REPLACE VIEW events AS SELECT {columns} FROM events_base "
+            f"UNION ALL SELECT {columns} FROM events_tail"
+        )
+    finally:
+        con.execute("USE memory")
+
+
+def tables(con: Con) -> set[str]:
+    """Return the names of the tables in the attached file."""
+    rows = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'log'")
+    return {row[0] for row in rows.fetchall()}
+
+
+def check(con: Con, path: str) -> int:
+    """Return the format of the attached file.
+
+    Raises
+    ------
+    LogForeign
+        The file is a DuckDB file, but not a log.
+    LogTooNew
+        A newer workbench wrote it.
+    """
+    names = tables(con)
+    found = (
+        dict(
+            con.execute(
+                "SELECT key, value FROM log.main.meta WHERE key IN ('product', 'format')"
+            ).fetchall()
+        )
+        if "meta" in names and {"key", "value"} <= _columns(con, "meta")
+        else {}
+    )
+    if found.get("product") != "workbench":
+        held = f" It holds: {', '.join(sorted(names)[:8])}." if names else " It holds no tables."
+        message = f"{path} is a DuckDB file, but not a log of the workbench.{held}"
+        raise LogForeign(
+            message, hint="open another path to make a new log, and load this file's events into it"
+        )
+    stored = int(found["format"])
+    if stored > FORMAT:
+        message = f"{path} was written in format {stored}; this workbench ({code_version()}) reads up to format {FORMAT}."
+        raise LogTooNew(message, hint="upgrade: pip install --upgrade workbench")
+    return stored
+
+
+def _columns(con: Con, table: str) -> set[str]:
+    rows = con.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'log' AND table_name = "
+        + text(table)
+    )
+    return {row[0] for row in rows.fetchall()}
+
+
+def migrate(con: Con, stored: int) -> None:
+    """Bring a file of an older format up to date, in one transaction, step by step."""
+    con.execute("BEGIN")
+    try:
+        for step in range(stored, FORMAT):
+            MIGRATIONS[step](con)
+            con.execute("UPDATE log.main.meta SET value = ? WHERE key = 'format'", [str(step + 1)])
+        define_view(con)
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    con.execute("COMMIT")
+
+
+def refresh_hashes(con: Con) -> None:
+    """Recompute ``id_hash`` where another DuckDB version hashes differently."""
+    same = con.execute(
+        "SELECT value = hash('a')::VARCHAR FROM log.main.meta WHERE key = 'id_hash_of_a'"
+    ).fetchall()
+    if same and same[0][0]:
+        return
+    con.execute("BEGIN")
+    for table in ("events_base", "events_tail"):
+        con.execute(f"UPDATE log.main.{table} SET id_hash = hash(event_id)")
+    con.execute("UPDATE log.main.meta SET value = hash('a')::VARCHAR WHERE key = 'id_hash_of_a'")
+    con.execute("COMMIT")

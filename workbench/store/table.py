@@ -1,0 +1,184 @@
+"""Results: rows behind a query that can be read in every form, and that look like something."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from workbench import _html
+from workbench.store.database import Database, query_error
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+PREVIEW_ROWS = 10
+
+_NUMERIC = re.compile(r"^(?:U?(?:BIG|SMALL|TINY|HUGE)?INT(?:EGER)?|DOUBLE|FLOAT|DECIMAL.*)$")
+
+
+class Table:
+    """Rows behind a query.
+
+    Nothing is computed before it is asked for. The query runs as it stands in any DuckDB in which the
+    log's file is attached as ``log``.
+
+    Attributes
+    ----------
+    sql : str
+        The query.
+    title : str
+        What the rows are.
+    notes : tuple of str
+        What a reader has to know about them (what was left out, and why).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sql: str,
+        *,
+        title: str,
+        notes: Sequence[str] = (),
+        stored: str | None = None,
+        setup: str | None = None,
+    ) -> None:
+        self._database = database
+        self._stored = stored  # a table of the workspace that holds the rows already
+        self._setup = setup  # run on the cursor first: what a user's query calls `events`
+        self.sql = sql
+        self.title = title
+        self.notes = tuple(notes)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    @property
+    def relation(self) -> duckdb.DuckDBPyRelation:
+        """The rows as a DuckDB relation, to go on with in SQL; on a connection of its own."""
+        con = self._cursor()
+        try:
+            return con.sql(self._query)
+        except duckdb.Error as error:
+            raise query_error(error, self.sql) from error
+
+    def df(self) -> pd.DataFrame:
+        """Return the rows as a pandas DataFrame: decimals stay exact, NULL stays NULL, times are UTC.
+
+        DECIMAL columns are Arrow decimals (``.astype(float)`` where a library wants floats); whole
+        numbers and booleans have pandas' nullable types.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
+        nullable = {
+            pa.int64(): pd.Int64Dtype(),
+            pa.int32(): pd.Int32Dtype(),
+            pa.bool_(): pd.BooleanDtype(),
+        }
+
+        def mapped(kind: pa.DataType) -> Any:
+            return pd.ArrowDtype(kind) if pa.types.is_decimal(kind) else nullable.get(kind)
+
+        frame: pd.DataFrame = self.arrow().to_pandas(types_mapper=mapped)
+        return frame
+
+    def arrow(self) -> pa.Table:
+        """Return the rows as an Arrow table; decimals and times are exact."""
+        try:
+            found = self._cursor().sql(self._query).to_arrow_table()
+        except duckdb.Error as error:
+            raise query_error(error, self.sql) from error
+        # DuckDB calls the zone Etc/UTC; pandas and people know it as UTC.
+        return found.cast(_in_utc(found.schema))
+
+    def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return the rows as dictionaries with exact decimals and aware UTC times."""
+        suffix = "" if limit is None else f" LIMIT {int(limit)}"
+        con = self._run(f"FROM ({self._query}){suffix}")
+        names = [column[0] for column in con.description or []]
+        return [
+            {name: _plain(value) for name, value in zip(names, row, strict=True)}
+            for row in con.fetchall()
+        ]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(name for name, _ in self._described())
+
+    def __len__(self) -> int:
+        return int(self._run(f"SELECT count(*) FROM ({self._query})").fetchall()[0][0])
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def _subtitle(self) -> str:
+        count = len(self)
+        return f"{count:,} row{'' if count == 1 else 's'}"
+
+    def _preview(self) -> tuple[list[str], list[bool], list[tuple[object, ...]], int]:
+        described = self._described()
+        rows = self._run(f"FROM ({self._query}) LIMIT {PREVIEW_ROWS}").fetchall()
+        numeric = [bool(_NUMERIC.match(kind)) for _, kind in described]
+        return [name for name, _ in described], numeric, rows, len(self)
+
+    def _more(self, count: int) -> str:
+        if count <= PREVIEW_ROWS:
+            return ""
+        return f"the first {PREVIEW_ROWS} of {count:,} rows; .df(), .arrow() and .sql give the rest"
+
+    def __repr__(self) -> str:
+        names, numeric, rows, count = self._preview()
+        lines = [f"{self.title} — {self._subtitle()}"]
+        lines.append(_html.text_table(names, rows, numeric=numeric))
+        lines.extend(filter(None, [self._more(count), *self.notes]))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        names, numeric, rows, count = self._preview()
+        body = _html.table(names, rows, numeric=numeric)
+        body += "".join(_html.note(line) for line in [self._more(count), *self.notes] if line)
+        return _html.card(self.title, body, subtitle=self._subtitle())
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    @property
+    def _query(self) -> str:
+        return f"FROM {self._stored}" if self._stored else self.sql
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        con = self._database.cursor()
+        if self._setup:
+            con.execute(self._setup)
+        return con
+
+    def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
+        con = self._cursor()
+        try:
+            return con.execute(sql)
+        except duckdb.Error as error:
+            raise query_error(error, self.sql) from error
+
+    def _described(self) -> list[tuple[str, str]]:
+        rows = self._run(f"DESCRIBE {self._query}").fetchall()
+        return [(row[0], row[1]) for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    return value.astimezone(dt.UTC) if isinstance(value, dt.datetime) and value.tzinfo else value
+
+
+def _in_utc(schema: pa.Schema) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            field.with_type(pa.timestamp(field.type.unit, tz="UTC"))
+            if pa.types.is_timestamp(field.type) and field.type.tz
+            else field
+            for field in schema
+        ]
+    )

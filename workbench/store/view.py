@@ -1,0 +1,293 @@
+"""A narrowed view of a log: immutable, cheap to make, and all that an analysis gets to see."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import duckdb
+
+from workbench._sql import any_of, literal, text
+from workbench.errors import MomentError, QueryError, StreamNotFound, did_you_mean
+from workbench.moments import Clock, Moment
+from workbench.store import settle
+from workbench.store.database import Database, query_error
+from workbench.store.fields import Field
+
+EVENTS = "log.main.events"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How one field is read from the events of a view."""
+
+    value: str
+    unusable: str | None
+    """A condition that finds values which are there but do not fit; None where there are none."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Some events of a log.
+
+    Attributes
+    ----------
+    database
+        The file.
+    conditions
+        SQL conditions over the columns of ``events``; all hold.
+    words
+        The same in words, for titles.
+    """
+
+    database: Database
+    conditions: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    _remembered: dict[Any, tuple[int, Any]] = field(default_factory=dict, compare=False, repr=False)
+
+    # -- narrowing -------------------------------------------------------------------------------
+
+    def narrowed(self, condition: str, words: str) -> View:
+        """Return a view in which ``condition`` holds too."""
+        return replace(
+            self,
+            conditions=(*self.conditions, condition),
+            words=(*self.words, words),
+            _remembered={},
+        )
+
+    def where(
+        self,
+        *,
+        types: str | Iterable[str] | None = None,
+        stream: str | Iterable[str] | None = None,
+        stream_type: str | Iterable[str] | None = None,
+        correlation: str | Iterable[str] | None = None,
+        actor: str | Iterable[str] | None = None,
+        source: str | Iterable[str] | None = None,
+        condition: str | None = None,
+    ) -> View:
+        """Narrow by any of the columns, or by a SQL condition over ``events``."""
+        view = self
+        for column, wanted in (
+            ("event_type", types),
+            ("stream_id", stream),
+            ("stream_type", stream_type),
+            ("correlation_id", correlation),
+            ("actor", actor),
+            ("source", source),
+        ):
+            if wanted is not None:
+                values = [wanted] if isinstance(wanted, str) else list(wanted)
+                view = view.narrowed(any_of(column, values), f"{column} {_listed(values)}")
+        if condition is not None:
+            view = view.narrowed(f"({condition})", condition)
+            view._try(f"SELECT 1 FROM {EVENTS} WHERE ({condition}) LIMIT 0", condition)
+        return view
+
+    def between(
+        self, start: dt.datetime | None, end: dt.datetime | None, clock: Clock | None
+    ) -> View:
+        """Narrow to ``start <= time < end`` on a clock."""
+        chosen = self.clock(clock)
+        view = self
+        if start is not None:
+            view = view.narrowed(
+                f"{chosen}_at >= {literal(start)}", f"{chosen} from {start:%Y-%m-%d %H:%M:%SZ}"
+            )
+        if end is not None:
+            view = view.narrowed(
+                f"{chosen}_at < {literal(end)}", f"{chosen} before {end:%Y-%m-%d %H:%M:%SZ}"
+            )
+        return view
+
+    def until(self, moment: Moment) -> View:
+        """Narrow to a moment, which is inclusive."""
+        view = self
+        if moment.time is not None:
+            chosen = self.clock(moment.clock)
+            resolved = replace(moment, clock=chosen, position=None, version=None, known_at=None)
+            view = view.narrowed(f"{chosen}_at <= {literal(moment.time)}", str(resolved))
+        if moment.known_at is not None:
+            self.clock("recorded")
+            known = Moment(known_at=moment.known_at)
+            view = view.narrowed(f"recorded_at <= {literal(moment.known_at)}", str(known))
+        if moment.position is not None:
+            view = view.narrowed(
+                f"position <= {moment.position}", f"up to position {moment.position:,}"
+            )
+        if moment.version is not None:
+            view = view.narrowed(
+                f"version <= {moment.version}", f"up to version {moment.version:,}"
+            )
+        return view
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    @property
+    def filter(self) -> str:
+        """The conditions as one expression."""
+        return " AND ".join(self.conditions) or "TRUE"
+
+    @property
+    def sql(self) -> str:
+        """The query for the events of this view, in the order of the log."""
+        return f"SELECT * FROM {EVENTS} WHERE {self.filter} ORDER BY position"
+
+    @property
+    def setup(self) -> str:
+        """Defines ``events`` as this view, for a query of the user."""
+        return f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM {EVENTS} WHERE {self.filter}"
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query of ours and return its rows."""
+        return self.database.cursor().execute(sql).fetchall()
+
+    def remember(self, key: Any, sql: str) -> list[tuple[Any, ...]]:
+        """Like :meth:`rows`, but asked once for as long as nothing is written to the log."""
+        kept = self._remembered.get(key)
+        if kept is None or kept[0] != self.database.generation:
+            kept = (self.database.generation, self.rows(sql))
+            self._remembered[key] = kept
+        return kept[1]  # type: ignore[no-any-return]  # a mixed cache; each key has one type
+
+    @property
+    def count(self) -> int:
+        """The number of events."""
+        return int(
+            self.remember("count", f"SELECT count(*) FROM {EVENTS} WHERE {self.filter}")[0][0]
+        )
+
+    @property
+    def types(self) -> dict[str, int]:
+        """Event type -> number of events, most frequent first."""
+        rows = self.remember(
+            "types",
+            f"SELECT event_type, count(*) AS n FROM {EVENTS} WHERE {self.filter} GROUP BY 1 ORDER BY n DESC, 1",
+        )
+        return dict(rows)  # type: ignore[arg-type]  # two columns
+
+    def clock(self, wanted: Clock | None) -> Clock:
+        """Choose a clock: the one asked for, else recorded where the log has it, else occurred.
+
+        Raises
+        ------
+        MomentError
+            No event of the log has a time on that clock.
+        """
+        recorded, occurred = self.remember(
+            "clocks",
+            f"SELECT count(recorded_at), count(occurred_at) FROM {EVENTS} WHERE {self.filter}",
+        )[0]
+        if wanted is None:
+            # The clock that knows more events; on a tie, what was known.
+            wanted = "recorded" if recorded >= occurred and recorded else "occurred"
+        if self.count and not (recorded if wanted == "recorded" else occurred):
+            other: Clock = "occurred" if wanted == "recorded" else "recorded"
+            message = f"{self.database.label}: no event says when it was {wanted}."
+            has_other = recorded if other == "recorded" else occurred
+            raise MomentError(
+                message,
+                hint=f"use clock={other!r}"
+                if has_other
+                else "cut by position= or version= instead",
+            )
+        return wanted
+
+    def without_time(self, clock: Clock) -> int:
+        """The number of events that have no time on a clock, and so are at no moment of it."""
+        return int(
+            self.remember(
+                ("untimed", clock),
+                f"SELECT count(*) FROM {EVENTS} WHERE {self.filter} AND {clock}_at IS NULL",
+            )[0][0]
+        )
+
+    @property
+    def versions_order_streams(self) -> bool:
+        """Whether every event has a version and no two of a stream share one."""
+        return not self.remember(
+            "versions",
+            # One scan: a missing version is a group of its own and shows up as any clash does.
+            f"SELECT 1 FROM {EVENTS} WHERE version IS NULL UNION ALL (SELECT 1 FROM {EVENTS} "
+            "GROUP BY stream_id, version HAVING count(*) > 1) LIMIT 1",
+        )
+
+    def read(self, wanted: Field) -> Reader:
+        """Say how to read a field: from its typed column where that is exact, else from the payload."""
+        typed = self.database_fields().get(wanted.typed_column)
+        if typed is not None and typed[1] == 0:
+            return Reader(f'"{wanted.typed_column.replace(chr(34), chr(34) * 2)}"', None)
+        if not wanted.may_be_unusable:
+            return Reader(wanted.value_sql, None)
+        return Reader(
+            wanted.value_sql, f"{wanted.raw_sql} IS NOT NULL AND ({wanted.value_sql}) IS NULL"
+        )
+
+    def database_fields(self) -> dict[str, tuple[Field, int]]:
+        """Return the fields with typed columns, and their numbers of misfits."""
+        kept = self._remembered.get("fields")
+        if kept is None or kept[0] != self.database.generation:
+            kept = (self.database.generation, settle.typed_fields(self.database.cursor()))
+            self._remembered["fields"] = kept
+        return kept[1]  # type: ignore[no-any-return]  # as in remember()
+
+    def require_stream(self, stream: str) -> None:
+        """Check that a stream is there.
+
+        Raises
+        ------
+        StreamNotFound
+            It is not; the message names those with close names.
+        """
+        if self.rows(
+            f"SELECT 1 FROM {EVENTS} WHERE {self.filter} AND stream_id = {text(stream)} LIMIT 1"
+        ):
+            return
+        near = self.rows(
+            f"SELECT DISTINCT stream_id FROM {EVENTS} WHERE {self.filter} AND "
+            f"(jaro_winkler_similarity(stream_id, {text(stream)}) > 0.85 OR contains(stream_id, {text(stream)})) LIMIT 500"
+        )
+        message = f"{self.database.label}: there is no stream {stream!r}{' in this view' if self.conditions else ''}."
+        raise StreamNotFound(
+            message + did_you_mean(stream, [row[0] for row in near]),
+            hint="log.sql('SELECT DISTINCT stream_id FROM events') lists them",
+        )
+
+    def check_query(self, sql: str) -> None:
+        """Check that a user's query reads, and only reads.
+
+        Raises
+        ------
+        QueryError
+            It is empty, more than one statement, or would write.
+        """
+        try:
+            statements = duckdb.extract_statements(sql)
+        except duckdb.Error as error:
+            raise query_error(error, sql) from error
+        if len(statements) != 1:
+            message = f"a query is one statement, and this is {len(statements)}."
+            raise QueryError(message)
+        if statements[0].type not in _READS:
+            message = f"log.sql only reads, and this is a {statements[0].type.name} statement."
+            raise QueryError(
+                message, hint="take the rows with .df() or .arrow() and write them where you like"
+            )
+
+    def _try(self, sql: str, shown: str) -> None:
+        self.check_query(sql)
+        try:
+            self.database.cursor().execute(sql)
+        except duckdb.Error as error:
+            raise query_error(error, shown) from error
+
+
+_READS: Sequence[duckdb.StatementType] = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+
+def _listed(values: Sequence[str]) -> str:
+    shown = ", ".join(values[:3]) + (f", … ({len(values)})" if len(values) > 3 else "")
+    return f"= {shown}" if len(values) == 1 else f"in {shown}"
