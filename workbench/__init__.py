@@ -13,20 +13,61 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.log import EventLog, open
+    from workbench.projections.columns import (
+        collect,
+        count,
+        field,
+        first,
+        largest,
+        latest,
+        smallest,
+        total,
+    )
+    from workbench.projections.fold import Fold
+    from workbench.projections.projection import Projection
     from workbench.sources.files import files
     from workbench.sources.kafka import kafka
     from workbench.sources.postgres import postgres
+    from workbench.sources.read_model import read_model
 
 #: Public name -> module. Imported when first used: `import workbench` stays cheap.
 _WHERE = {
     "EventLog": "workbench.log",
+    "Fold": "workbench.projections.fold",
+    "Projection": "workbench.projections.projection",
+    "collect": "workbench.projections.columns",
+    "count": "workbench.projections.columns",
+    "field": "workbench.projections.columns",
     "files": "workbench.sources.files",
+    "first": "workbench.projections.columns",
     "kafka": "workbench.sources.kafka",
+    "largest": "workbench.projections.columns",
+    "latest": "workbench.projections.columns",
     "open": "workbench.log",
     "postgres": "workbench.sources.postgres",
+    "read_model": "workbench.sources.read_model",
+    "smallest": "workbench.projections.columns",
+    "total": "workbench.projections.columns",
 }
 
-__all__ = ["EventLog", "files", "kafka", "open", "postgres"]
+__all__ = [
+    "EventLog",
+    "Fold",
+    "Projection",
+    "collect",
+    "count",
+    "field",
+    "files",
+    "first",
+    "kafka",
+    "largest",
+    "latest",
+    "open",
+    "postgres",
+    "read_model",
+    "smallest",
+    "total",
+]
 
 
 def __getattr__(name: str) -> Any:

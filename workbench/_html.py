@@ -32,6 +32,10 @@ def visible(value: object, limit: int = CELL_CHARACTERS) -> str:
         return value.isoformat(sep=" ").replace("+00:00", "Z")
     if isinstance(value, Decimal):
         return plain(value)
+    if isinstance(value, list | tuple):
+        value = f"[{', '.join(visible(item) for item in value)}]"
+    if isinstance(value, dict):
+        value = f"{{{', '.join(f'{key}: {visible(item)}' for key, item in value.items())}}}"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -104,6 +108,12 @@ def _cell(value: object) -> str:
 def note(sentence: str) -> str:
     """A line in the muted colour."""
     return f'<div style="{_MUTED}">{escape_text(sentence)}</div>'
+
+
+def warning(sentence: str) -> str:
+    """A line that should not be overlooked; the sign says so where colours do not."""
+    colour = "color:var(--jp-warn-color0,#b45309)"
+    return f'<div style="{colour}">⚠ {escape_text(sentence)}</div>'
 
 
 def text_table(

@@ -9,6 +9,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Final
+
+DECIMAL: Final = "DECIMAL(38,18)"
+"""How numbers are read: exact for any amount of money, and for what floats leave behind (0.30000000000000004)."""
 
 Value = str | int | bool | float | Decimal | dt.datetime | None
 
@@ -39,7 +43,7 @@ def literal(value: Value) -> str:
     """Write a value as a SQL literal; times are UTC, money is DECIMAL.
 
     >>> literal(Decimal("1.10"))
-    "CAST('1.10' AS DECIMAL(38,10))"
+    "CAST('1.10' AS DECIMAL(38,18))"
     """
     if value is None:
         return "NULL"
@@ -50,7 +54,7 @@ def literal(value: Value) -> str:
     if isinstance(value, float):
         return f"CAST({text(repr(value))} AS DOUBLE)"
     if isinstance(value, Decimal):
-        return f"CAST({text(str(value))} AS DECIMAL(38,10))"
+        return f"CAST({text(str(value))} AS {DECIMAL})"
     if isinstance(value, dt.datetime):
         return f"TIMESTAMPTZ {text(value.astimezone(dt.UTC).isoformat(sep=' '))}"
     return text(value)
@@ -63,7 +67,7 @@ def any_of(expression: str, values: Iterable[Value]) -> str:
 
 
 def json_path(path: str) -> str:
-    """Turn ``a.b`` into the JSON path ``$."a"."b"`` (a key with a dot in it is written ``a\\.b``).
+    r"""Turn ``a.b`` into the JSON path ``$."a"."b"`` (a key with a dot in it is written ``a\.b``).
 
     >>> json_path("customer.id")
     '$."customer"."id"'
@@ -102,12 +106,12 @@ def aware_time(expression: str) -> str:
 
 
 def decimal(expression: str) -> str:
-    """Read a number given as text, exactly, or NULL: 28 digits before the point, 10 behind it.
+    """Read a number given as text, exactly, or NULL: 20 digits before the point, 18 behind it.
 
     A cast to DECIMAL rounds in silence, so a number with more decimals, or with an exponent that hides
     them, is refused here rather than changed.
     """
     return (
-        f"CASE WHEN regexp_full_match({expression}, '-?\\d+(\\.\\d{{1,10}}0*)?([eE]\\+?\\d+)?') "
-        f"THEN try_cast({expression} AS DECIMAL(38,10)) END"
+        f"CASE WHEN regexp_full_match({expression}, '-?\\d+(\\.\\d{{1,18}}0*)?([eE]\\+?\\d+)?') "
+        f"THEN try_cast({expression} AS {DECIMAL}) END"
     )

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import duckdb
 
+from workbench.analysis.compare import Tolerance
+from workbench.analysis.definition import Definition
+from workbench.analysis.definition import check as check_definition
+from workbench.analysis.diff import Diff, diff
+from workbench.analysis.history import History, history
+from workbench.analysis.replay import Replay, replay
 from workbench.errors import MomentError
 from workbench.moments import Moment, Time, check_clock, parse_time
 from workbench.progress import bar
 from workbench.sources.base import Source
+from workbench.sources.read_model import ReadModel
 from workbench.store import ingest, settle
 from workbench.store.database import Database
+from workbench.store.fingerprint import fingerprint
+from workbench.store.health import Health, health
 from workbench.store.table import Table
-from workbench.store.view import View
+from workbench.store.view import EVENTS, View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +68,7 @@ class EventLog:
         self,
         source: Source,
         *,
+        prepare: Iterable[Definition] = (),
         progress: bool | Callable[[int, int | None], None] = True,
     ) -> ingest.Loaded:
         """Load a source, from where its last load ended.
@@ -71,6 +81,8 @@ class EventLog:
         source
             ``wb.postgres(…)``, ``wb.kafka(…)``, ``wb.files(…)``, or any other
             :class:`~workbench.sources.base.Source`.
+        prepare
+            Definitions whose fields get typed columns right away (see :meth:`prepare`).
         progress
             Show a progress bar, or call a function with (records read, about how many there are).
 
@@ -85,8 +97,9 @@ class EventLog:
             It broke off; what was committed stays.
         """
         self._require_whole("load")
+        fields = [item for definition in prepare for item in check_definition(definition).fields]
         with bar(source.name, progress) as report:
-            return ingest.load(self._view.database, source, progress=report)
+            return ingest.load(self._view.database, source, prepare=fields, progress=report)
 
     # -- narrowing -------------------------------------------------------------------------------
 
@@ -198,6 +211,161 @@ class EventLog:
     def types(self) -> dict[str, int]:
         """Event type -> number of events, most frequent first."""
         return self._view.types
+
+    # -- rebuilding ------------------------------------------------------------------------------
+
+    def replay(
+        self,
+        definition: Definition,
+        as_of: Time | None = None,
+        *,
+        clock: str | None = None,
+        known_at: Time | None = None,
+        position: int | None = None,
+        version: int | None = None,
+        stream: str | None = None,
+    ) -> Replay:
+        """Rebuild the rows of a projection or a fold, as they stood at a moment.
+
+        Parameters
+        ----------
+        definition
+            A :class:`Projection` or a :class:`Fold`.
+        as_of, clock, known_at, position, version
+            The moment, as in :meth:`as_of`; by default the end of the log.
+        stream
+            Only this stream.
+
+        Returns
+        -------
+        Replay
+            One row for each key: the key, the definition's columns, ``version``, ``position``, ``events``.
+            ``.sql`` shows how.
+        """
+        moment = Moment.of(
+            as_of, clock=clock, known_at=known_at, position=position, version=version
+        )
+        return replay(self._view, definition, moment, stream=stream)
+
+    def history(
+        self,
+        definition: Definition,
+        as_of: Time | None = None,
+        *,
+        clock: str | None = None,
+        known_at: Time | None = None,
+        position: int | None = None,
+        version: int | None = None,
+        stream: str | None = None,
+    ) -> History:
+        """Rebuild every state that the rows of a definition ever had.
+
+        Returns
+        -------
+        History
+            The key, ``valid_from`` (inclusive), ``valid_to`` (exclusive; NULL: still so), the event that
+            made the state, and the definition's columns.
+        """
+        moment = Moment.of(
+            as_of, clock=clock, known_at=known_at, position=position, version=version
+        )
+        return history(self._view, definition, moment, stream=stream)
+
+    def diff(
+        self,
+        definition: Definition,
+        model: ReadModel,
+        as_of: Time | None = None,
+        *,
+        clock: str | None = None,
+        known_at: Time | None = None,
+        position: int | None = None,
+        tolerance: Mapping[str, Tolerance] | None = None,
+    ) -> Diff:
+        """Compare a stored read model with the replay, and name each row for what it is.
+
+        Parameters
+        ----------
+        definition
+            What the read model should hold.
+        model
+            What it does hold: ``wb.read_model(…)``. With ``version=`` or ``position=`` there, each row is
+            compared at its own checkpoint.
+        as_of, clock, known_at, position
+            The moment at which the read model was taken; by default the end of the log.
+        tolerance
+            Column -> a number, or a timedelta for times: differences up to there are none.
+
+        Returns
+        -------
+        Diff
+            One row for each key of either side, with its class: match, stale, missing, orphaned, corrupted
+            or ahead.
+        """
+        moment = Moment.of(as_of, clock=clock, known_at=known_at, position=position)
+        return diff(self._view, definition, model, moment, tolerance=tolerance)
+
+    def prepare(self, *definitions: Definition) -> list[str]:
+        """Give the fields that definitions read columns of their own, so that replays do not parse JSON.
+
+        Later loads fill them too. Nothing that the log says changes.
+
+        Returns
+        -------
+        list of str
+            The names of the columns that are new in ``events``.
+        """
+        self._require_whole("prepare")
+        fields = [
+            item for definition in definitions for item in check_definition(definition).fields
+        ]
+        with self._view.database.writing() as con:
+            return settle.prepare(con, fields)
+
+    # -- trusting --------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """Examine the log: counts, range of time, sources with their watermark, gaps, clashes, rejects."""
+        return health(self._view)
+
+    def loads(self) -> Table:
+        """List the loads, latest first: counts, bookmark, watermark, open gaps, completeness, code version."""
+        return Table(
+            self._view.database, "FROM log.main.loads ORDER BY load_id DESC", title="Loads"
+        )
+
+    def rejects(self) -> Table:
+        """List the records that could not become events: where they stand, why, and their bytes."""
+        sql = "FROM log.main.rejects ORDER BY load_id, source_position"
+        return Table(self._view.database, sql, title="Rejects")
+
+    def duplicates(self) -> Table:
+        """List records that repeat an event of the log: their coordinates, and the event's position."""
+        sql = "FROM log.main.duplicates ORDER BY load_id, source_position"
+        return Table(self._view.database, sql, title="Duplicates")
+
+    def gaps(self) -> Table:
+        """List holes in the versions of streams: ``stream_id``, ``after_version``, ``before_version``, ``missing``."""
+        sql = (
+            "SELECT stream_id, before AS after_version, version AS before_version, version - before - 1 AS missing "
+            f"FROM (SELECT stream_id, version, lag(version) OVER (PARTITION BY stream_id ORDER BY version) AS before "
+            f"FROM {EVENTS} WHERE {self._view.filter}) WHERE version > before + 1 ORDER BY stream_id, after_version"
+        )
+        return Table(self._view.database, sql, title="Version gaps")
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that the events say: equal for two logs that hold the same events.
+
+        The order in which they were loaded plays no part, and neither do typed columns. It finds
+        accidents; against tampering a chain of hashes is needed.
+        """
+        return fingerprint(self._view)
+
+    def __repr__(self) -> str:
+        return repr(self.health())
+
+    def _repr_html_(self) -> str:
+        return self.health()._repr_html_()
 
     # -- house-keeping ---------------------------------------------------------------------------
 

@@ -1,1 +1,1 @@
-"""."""
+"""Questions to a log: each takes a view and gives a result; nothing is written to any source."""

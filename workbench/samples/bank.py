@@ -51,7 +51,9 @@ def _table(rows: Rows, position: npt.NDArray[np.int64]) -> Any:
     )
 
 
-_AMOUNT: Final = "'{\"amount\":' || cents // 100 || '.' || lpad(CAST(cents % 100 AS VARCHAR), 2, '0')"
+_AMOUNT: Final = (
+    "'{\"amount\":' || cents // 100 || '.' || lpad(CAST(cents % 100 AS VARCHAR), 2, '0')"
+)
 _ACTOR: Final = """CASE actor
     WHEN 'customer' THEN format('cust-{:06d}', account)
     WHEN 'teller' THEN format('teller-{:02d}', request_bits % 24 + 1)

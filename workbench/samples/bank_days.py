@@ -37,10 +37,34 @@ CURRENCIES: Final = ("EUR", "USD", "GBP")
 ACTORS: Final = ("customer", "teller", "compliance", "system:settlement")
 CUSTOMER, TELLER, COMPLIANCE, SETTLEMENT = range(4)
 
-_FIRST_NAMES: Final = ["Aino", "Ana", "Björn", "Carmen", "Chloé", "Dev", "Elif", "Fatima", "Grace", "Hugo", "Ibrahim", "João"]
-_LAST_NAMES: Final = (
-    ["Abe", "Díaz", "Eriksson", "García", "Haddad", "Kaya", "Lind", "Müller", "Ngata", "Okafor", "Rossi", "Silva"]
-)
+_FIRST_NAMES: Final = [
+    "Aino",
+    "Ana",
+    "Björn",
+    "Carmen",
+    "Chloé",
+    "Dev",
+    "Elif",
+    "Fatima",
+    "Grace",
+    "Hugo",
+    "Ibrahim",
+    "João",
+]
+_LAST_NAMES: Final = [
+    "Abe",
+    "Díaz",
+    "Eriksson",
+    "García",
+    "Haddad",
+    "Kaya",
+    "Lind",
+    "Müller",
+    "Ngata",
+    "Okafor",
+    "Rossi",
+    "Silva",
+]
 OWNERS: Final = tuple(f"{first} {last}" for first in _FIRST_NAMES for last in _LAST_NAMES)
 
 # The day on which each channel began to write DepositMade in schema version 2.

@@ -82,14 +82,18 @@ class Reading(Protocol):
     """One pass over a source: iterate over ``batches()`` once, then ask for the ``report()``."""
 
     @property
-    def shape(self) -> Shape: ...
+    def shape(self) -> Shape:
+        """How the records of this pass become events."""
+        ...
 
     @property
     def total(self) -> int | None:
         """About how many records this pass will read, for the progress bar; None when unknown."""
         ...
 
-    def batches(self) -> Iterator[Batch]: ...
+    def batches(self) -> Iterator[Batch]:
+        """Read on from the bookmark to the end of the pass, once."""
+        ...
 
     def report(self) -> Report:
         """What was read so far; also right after a pass that broke off."""
@@ -105,7 +109,9 @@ class Source(Protocol):
         ...
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """What kind of source it is: ``postgres``, ``kafka``, ``files``."""
+        ...
 
     def read(self, bookmark: Bookmark | None) -> AbstractContextManager[Reading]:
         """Open one pass that goes on after ``bookmark`` (None: from the start)."""

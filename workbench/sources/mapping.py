@@ -11,10 +11,10 @@ A spec may be a list of specs: the first that is not NULL counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
-from workbench._sql import aware_time, ident, json_text, text
+from workbench._sql import aware_time, ident, json_path, text
 from workbench.errors import ConfigError, did_you_mean
 from workbench.event import COLUMNS, MAPPABLE
 from workbench.sources.base import Shape
@@ -65,13 +65,13 @@ def shape(
         column without a time zone.
     """
     columns: dict[str, str] = {"source_position": source_position}
-    reasons = list(reject)
+    reasons = [*reject, *_not_text(mapping, have)]
+    paths = _paths(mapping, have)
     for canonical, spec in mapping.items():
         if canonical not in MAPPABLE or canonical == "source_position":
             message = f"{source}: the mapping names {canonical!r}, which is no column of an event."
             raise ConfigError(message + did_you_mean(canonical, MAPPABLE))
-        specs = [spec] if isinstance(spec, str) else list(spec)
-        given = [_field(one, have, source, canonical) for one in specs]
+        given = [_field(one, have, paths, source, canonical) for one in listed(spec)]
         converted = [
             _convert(canonical, expression, duck_type, source, timezone, epoch)
             for expression, duck_type in given
@@ -100,23 +100,101 @@ def _wanted_time(epoch: Epoch | None) -> str:
     )
 
 
-def _field(spec: str, have: Mapping[str, str], source: str, canonical: str) -> tuple[str, str]:
+def listed(spec: Spec) -> list[str]:
+    """Return a spec as a list.
+
+    >>> listed("data"), listed(("metadata.user", "metadata.userId"))
+    (['data'], ['metadata.user', 'metadata.userId'])
+    """
+    return [spec] if isinstance(spec, str) else list(spec)
+
+
+def columns_used(mapping: Mapping[str, Spec], have: Collection[str]) -> set[str]:
+    """Return the source columns that a mapping reads, so that no other has to be fetched.
+
+    >>> sorted(columns_used({"stream_id": "id", "actor": "meta.user", "event_type": "=Paid"}, ["id", "meta", "x"]))
+    ['id', 'meta']
+    """
+    return {
+        column
+        for spec in mapping.values()
+        for one in listed(spec)
+        if (column := _column(one, have))
+    }
+
+
+def _column(spec: str, have: Collection[str]) -> str | None:
+    """Return the column that a spec reads; None for a constant and for a column that is not there."""
+    if spec.startswith("="):
+        return None
+    name = spec if spec in have else spec.partition(".")[0]
+    return name if name in have else None
+
+
+def _paths(mapping: Mapping[str, Spec], have: Collection[str]) -> dict[str, list[str]]:
+    """Return the paths inside each JSON column, in a fixed order."""
+    paths: dict[str, list[str]] = {}
+    for spec in mapping.values():
+        for one in listed(spec):
+            column = _column(one, have)
+            if column is not None and column != one:
+                paths.setdefault(column, []).append(one[len(column) + 1 :])
+    return paths
+
+
+def _not_text(mapping: Mapping[str, Spec], have: Mapping[str, str]) -> list[str]:
+    """Return a reason to reject for each column of bytes that is no text."""
+    return [
+        f"CASE WHEN {ident(name)} IS NOT NULL AND try(decode({ident(name)})) IS NULL "
+        f"THEN {text(name + ' is not UTF-8')} END"
+        for name in sorted(columns_used(mapping, have))
+        if have[name].upper() == "BLOB"
+    ]
+
+
+def _field(
+    spec: str,
+    have: Mapping[str, str],
+    paths: Mapping[str, Sequence[str]],
+    source: str,
+    canonical: str,
+) -> tuple[str, str]:
     """Return the expression of one spec and its DuckDB type."""
     if spec.startswith("="):
         return text(spec[1:]), "VARCHAR"
-    if spec in have:
-        return ident(spec), have[spec].upper()
-    head, dot, rest = spec.partition(".")
-    if dot and head in have:
-        # A JSON column may hold text that is no JSON; the log rejects that record with its reason.
-        return (
-            f"CASE WHEN json_valid(CAST({ident(head)} AS VARCHAR)) THEN {json_text(ident(head), rest)} END",
-            "VARCHAR",
+    head = spec.partition(".")[0]
+    name = _column(spec, have)
+    if name is not None:
+        kind = have[name].upper()
+        value, kind = (
+            (f"try(decode({ident(name)}))", "VARCHAR") if kind == "BLOB" else (ident(name), kind)
         )
+        if name == spec:
+            if kind == "JSON" and COLUMNS[canonical] != "JSON":
+                return _json_scalar(value), "VARCHAR"
+            return value, kind
+        if kind != "JSON":
+            # Text may be no JSON; the log rejects that record with its reason.
+            value = (
+                f"CASE WHEN json_valid(CAST({value} AS VARCHAR)) THEN CAST({value} AS VARCHAR) END"
+            )
+        # All fields of a column in one expression that is the same wherever it stands: the column is
+        # parsed once, however many fields are wanted.
+        wanted = ", ".join(text(json_path(path)) for path in paths[name])
+        nth = paths[name].index(spec[len(name) + 1 :]) + 1
+        return f"json_extract_string({value}, [{wanted}])[{nth}]", "VARCHAR"
     message = f"{source}: {canonical} is mapped to {spec!r}, but there is no column {head!r}."
     raise ConfigError(
         message + did_you_mean(head, have),
         hint="name the columns with columns={'stream_id': …, 'event_type': …, …}",
+    )
+
+
+def _json_scalar(value: str) -> str:
+    """Return the text of a JSON value: a string without its quotes, a number with all its digits."""
+    return (
+        f"CASE WHEN starts_with(CAST({value} AS VARCHAR), '\"') THEN json_extract_string({value}, '$') "
+        f"WHEN CAST({value} AS VARCHAR) <> 'null' THEN CAST({value} AS VARCHAR) END"
     )
 
 
@@ -152,16 +230,13 @@ def _time(
 ) -> str:
     number = f"try_cast({expression} AS DOUBLE)"
     if duck_type == "TIMESTAMP WITH TIME ZONE":
-        # 'infinity' and years that Python cannot hold are rejects, not crashes.
-        return (
-            f"CASE WHEN isfinite({expression}) AND epoch_us({expression}) BETWEEN -62135596800000000 "
-            f"AND {_LAST_MICROSECOND} THEN {expression} END"
-        )
+        return _within_reach(expression, expression)
     if duck_type.startswith("TIMESTAMP") or duck_type == "DATE":
         if timezone is None:
             message = f"{source}: {canonical} comes from a column of type {duck_type}, which says no time zone."
             raise ConfigError(message, hint="say how to read it: timezone='UTC' (or its zone)")
-        return f"timezone({text(timezone)}, CAST({expression} AS TIMESTAMP))"
+        local = f"CAST({expression} AS TIMESTAMP)"
+        return _within_reach(local, f"timezone({text(timezone)}, {local})")
     if duck_type != "VARCHAR":
         if epoch is None:
             message = f"{source}: {canonical} comes from a column of type {duck_type}; a time as a number needs its unit."
@@ -174,6 +249,14 @@ def _time(
     if timezone is not None:
         fallbacks.append(f"timezone({text(timezone)}, try_cast({expression} AS TIMESTAMP))")
     return fallbacks[0] if len(fallbacks) == 1 else f"coalesce({', '.join(fallbacks)})"
+
+
+def _within_reach(time: str, value: str) -> str:
+    """Return ``value`` where ``time`` is one that Python can hold: not infinite, years 1 to 9999."""
+    return (
+        f"CASE WHEN isfinite({time}) AND epoch_us({time}) BETWEEN -62135596800000000 "
+        f"AND {_LAST_MICROSECOND} THEN {value} END"
+    )
 
 
 def _from_epoch(number: str, expression: str, epoch: Epoch) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 from workbench._sql import ident, text
 from workbench.errors import LogCorrupt, LogError, LogLocked, QueryError
@@ -103,10 +104,21 @@ class Database:
 
     def keep(self, sql: str, owner: object, prefix: str = "result") -> str:
         """Store a query's rows in the workspace for as long as ``owner`` lives; return the table."""
+        name = self._workspace_table(prefix, owner)
+        self.cursor().execute(f"CREATE TABLE {name} AS {sql}")
+        return name
+
+    def _workspace_table(self, prefix: str, owner: object) -> str:
         name = f"memory.main.{ident(f'{prefix}_{next(self._names)}')}"
-        con = self.cursor()
-        con.execute(f"CREATE TABLE {name} AS {sql}")
         weakref.finalize(owner, _drop, self._con, name)
+        return name
+
+    def keep_arrow(self, rows: pa.Table, owner: object, prefix: str = "result") -> str:
+        """Store Arrow rows in the workspace, as :meth:`keep` does with a query."""
+        con = self.cursor()
+        con.register("rows_to_keep", rows)
+        name = self._workspace_table(prefix, owner)
+        con.execute(f"CREATE TABLE {name} AS FROM rows_to_keep")
         return name
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ A field is named as users write it: ``"amount"`` or ``"customer.id"`` is in the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -17,7 +18,7 @@ from workbench.event import COLUMNS
 FieldType = Literal["decimal", "integer", "text", "boolean", "time", "json"]
 
 DUCK_TYPES: Final[dict[str, str]] = {
-    "decimal": "DECIMAL(38,10)",
+    "decimal": _sql.DECIMAL,
     "integer": "BIGINT",
     "text": "VARCHAR",
     "boolean": "BOOLEAN",
@@ -85,7 +86,7 @@ class Field:
         return bool(self.path) and self.type not in ("text", "json")
 
 
-_READ = {
+_READ: Final[dict[FieldType, Callable[[str], str]]] = {
     "decimal": _sql.decimal,
     "integer": lambda raw: (
         f"CASE WHEN regexp_full_match({raw}, '-?\\d+(\\.0+)?') THEN try_cast({raw} AS BIGINT) END"
@@ -98,7 +99,7 @@ _READ = {
 
 
 def field(name: str, type: FieldType | None = None) -> Field:
-    """Parse a field's name.
+    r"""Parse a field's name.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def field(name: str, type: FieldType | None = None) -> Field:
     Examples
     --------
     >>> field("customer.id").raw_sql
-    'json_extract_string(data, \\'$."customer"."id"\\')'
+    'json_extract_string(data, \'$."customer"."id"\')'
     >>> field("event.occurred_at").type
     'time'
     """

@@ -49,6 +49,7 @@ class Table:
     ) -> None:
         self._database = database
         self._stored = stored  # a table of the workspace that holds the rows already
+        self._owner: object = None  # keeps alive what the query reads from the workspace
         self._setup = setup  # run on the cursor first: what a user's query calls `events`
         self.sql = sql
         self.title = title

@@ -151,7 +151,7 @@ class View:
         if kept is None or kept[0] != self.database.generation:
             kept = (self.database.generation, self.rows(sql))
             self._remembered[key] = kept
-        return kept[1]  # type: ignore[no-any-return]  # a mixed cache; each key has one type
+        return kept[1]
 
     @property
     def count(self) -> int:
@@ -167,7 +167,7 @@ class View:
             "types",
             f"SELECT event_type, count(*) AS n FROM {EVENTS} WHERE {self.filter} GROUP BY 1 ORDER BY n DESC, 1",
         )
-        return dict(rows)  # type: ignore[arg-type]  # two columns
+        return dict(rows)
 
     def clock(self, wanted: Clock | None) -> Clock:
         """Choose a clock: the one asked for, else recorded where the log has it, else occurred.
@@ -232,7 +232,7 @@ class View:
         if kept is None or kept[0] != self.database.generation:
             kept = (self.database.generation, settle.typed_fields(self.database.cursor()))
             self._remembered["fields"] = kept
-        return kept[1]  # type: ignore[no-any-return]  # as in remember()
+        return kept[1]
 
     def require_stream(self, stream: str) -> None:
         """Check that a stream is there.

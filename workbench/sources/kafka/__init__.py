@@ -1,1 +1,5 @@
-"""."""
+"""Kafka topics: bounded, resumable reads of what is committed."""
+
+from workbench.sources.kafka.source import KafkaSource, kafka
+
+__all__ = ["KafkaSource", "kafka"]

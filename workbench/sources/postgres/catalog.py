@@ -95,7 +95,9 @@ def find(connection: psycopg.Connection[Any], table: str, source: str) -> Relati
     """
     if connection.info.server_version < 130000:
         message = f"{source}: the server is PostgreSQL {connection.info.server_version // 10000}; 13 or later is needed."
-        raise ConfigError(message, hint="load from an upgraded replica, or export the table to files")
+        raise ConfigError(
+            message, hint="load from an upgraded replica, or export the table to files"
+        )
     schema, _, name = table.rpartition(".")
     row = connection.execute(
         """SELECT c.oid, n.nspname, c.relname, c.relkind::text
@@ -114,7 +116,9 @@ def find(connection: psycopg.Connection[Any], table: str, source: str) -> Relati
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
               AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"""
         ).fetchall()
-        message = f"{source}: there is no table {table!r}." + did_you_mean(table, (k for (k,) in known))
+        message = f"{source}: there is no table {table!r}." + did_you_mean(
+            table, (k for (k,) in known)
+        )
         raise ConfigError(message, hint="name it with table='schema.name'")
     columns = connection.execute(
         """SELECT a.attname, t.typname, NOT a.attnotnull
@@ -122,7 +126,10 @@ def find(connection: psycopg.Connection[Any], table: str, source: str) -> Relati
         WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum""",
         [row[0]],
     ).fetchall()
-    return Relation(*row, {column[0]: Column(*column) for column in columns})
+    oid, schema_found, name_found, kind = row
+    return Relation(
+        oid, schema_found, name_found, kind, {column[0]: Column(*column) for column in columns}
+    )
 
 
 def position_column(relation: Relation, position: str, source: str) -> Column:

@@ -84,9 +84,6 @@ def parse(dsn: str) -> Dsn:
         It is not readable. Nothing of it is repeated, since a badly written one may show its password
         in any part.
     """
-    if not isinstance(dsn, str):
-        message = f"a Postgres connection string is text, not {type(dsn).__name__}."
-        raise ConfigError(message, hint=f"write {_SHAPES}")
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
     except ProgrammingError:

@@ -28,7 +28,10 @@ _HINTS: Final = {
 _CONNECT_HINTS: Final = (
     ("password", "check user and password (PGPASSWORD, ~/.pgpass, or in the connection string)"),
     ("role", "check the user name"),
-    ("pg_hba", "the server's pg_hba.conf does not let this user in from here, or asks for sslmode=require"),
+    (
+        "pg_hba",
+        "the server's pg_hba.conf does not let this user in from here, or asks for sslmode=require",
+    ),
     ("unsupported startup parameter", "connect to the server itself, not to its pooler"),
     ("database", "check the database's name"),
     ("refused", "check host and port, and that the server runs"),
@@ -62,7 +65,9 @@ def _translate(dsn: Dsn, where: str, error: psycopg.Error | AdbcError) -> Workbe
     said = dsn.scrub(_sentence(error))
     if state == "42501":
         message = f"{where}: {said}"
-        return ConfigError(message, hint="GRANT USAGE ON SCHEMA … and GRANT SELECT ON … to this user")
+        return ConfigError(
+            message, hint="GRANT USAGE ON SCHEMA … and GRANT SELECT ON … to this user"
+        )
     if state.startswith("42"):
         return ConfigError(f"{where}: {said}", hint="check the table's and the columns' names")
     hint = _HINTS.get(state) or _HINTS.get(state[:3]) or _HINTS.get(state[:2]) or _RESUME

@@ -8,6 +8,7 @@ it is *dead* when every such transaction has ended before a later snapshot, and 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -51,24 +52,30 @@ class Transaction:
     since: dt.datetime | None = None
     xid: int | None = None
 
-    def as_old_as(self, sighting: Sighting) -> bool:
-        """Tell whether it was running at the sighting."""
-        return (self.since is not None and self.since <= sighting.at) or (
+    def as_old_as(self, sighting: Sighting, now: dt.datetime) -> bool:
+        """Tell whether it was running at the sighting; also when its clock cannot be trusted."""
+        return (self.since is not None and (self.since <= sighting.at or self.since > now)) or (
             self.xid is not None and self.xid < sighting.xmax
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Writers:
-    """Who may still write, as seen before a snapshot was taken, and why that list may be incomplete."""
+    """Who may still write: looked up at ``at``, before the snapshot that a pass reads was taken.
 
+    ``doubts`` say why that list may be incomplete; ``xmin`` is the snapshot's oldest running transaction.
+    """
+
+    at: dt.datetime
     running: tuple[Transaction, ...]
     doubts: tuple[str, ...]
     xmin: int
 
     def verdict(self, sighting: Sighting) -> tuple[State, str]:
         """Judge a hole that was seen at ``sighting`` and is still there: its state, and the evidence."""
-        old = [each for each in self.running if each.as_old_as(sighting)]
+        if sighting.at >= self.at:
+            return "open", "first seen in this pass; the next one looks at who may still fill it"
+        old = [each for each in self.running if each.as_old_as(sighting, self.at)]
         if old:
             more = f" and {len(old) - 3} more" if len(old) > 3 else ""
             return "open", f"may still be filled by {'; '.join(each.who for each in old[:3])}{more}"
@@ -169,7 +176,7 @@ def coarser(ranges: list[Gap], most: int) -> list[Gap]:
     """
     if len(ranges) <= most:
         return ranges
-    between = np.array([after.low - gap.high for gap, after in zip(ranges, ranges[1:], strict=False)])
+    between = np.array([after.low - gap.high for gap, after in itertools.pairwise(ranges)])
     keep = set(np.argpartition(between, -(most - 1))[-(most - 1) :].tolist())
     joined = [ranges[0]]
     for n, gap in enumerate(ranges[1:]):
@@ -178,6 +185,6 @@ def coarser(ranges: list[Gap], most: int) -> list[Gap]:
         else:
             last = joined[-1]
             # The later sighting: what is proven for it is proven for the earlier one too.
-            seen = max(last.seen, gap.seen, key=lambda sighting: sighting.at)
+            seen = Sighting(max(last.seen.at, gap.seen.at), max(last.seen.xmax, gap.seen.xmax))
             joined[-1] = Gap(last.low, gap.high, seen)
     return joined

@@ -1,0 +1,500 @@
+"""Diff: a stored read model against the replay, row by row, each row named for what it is.
+
+* **match**: equal, and up to date.
+* **stale**: equal to an earlier state of the row. Lag, not damage.
+* **missing**: the replay has the row, the read model does not.
+* **orphaned**: the read model has a row that the replay has not, and that equals no earlier state.
+* **corrupted**: equal to no state that the row ever had, or not to the one at its own checkpoint.
+* **ahead**: the row has applied events that this log does not hold; nothing can be said about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from workbench import _html
+from workbench._sql import ident, text
+from workbench.analysis.compare import Column, Tolerance, paired, tolerances
+from workbench.analysis.definition import (
+    Definition,
+    check,
+    columns_of,
+    history_rows,
+    notes,
+    replay_rows,
+)
+from workbench.errors import ConfigError, did_you_mean
+from workbench.moments import Moment
+from workbench.sources.read_model import ReadModel
+from workbench.store.table import Table
+from workbench.store.view import EVENTS, View
+
+CLASSES: Final = ("match", "stale", "missing", "orphaned", "corrupted", "ahead")
+
+
+class Diff(Table):
+    """A read model against the replay: one row for each key of either.
+
+    Columns: the key; ``class``; ``columns``, the names of those that differ; ``equals_version``,
+    ``equals_position`` of the latest state that the stored row equals; ``lag_events`` and ``lag_time`` since
+    then; ``checkpoint``, ``version`` and ``position`` (of the replay); then each compared column twice, as
+    ``stored_…`` and ``replayed_…`` (at the row's checkpoint where it has one). Worst classes first.
+
+    Attributes
+    ----------
+    definition, model
+        What was compared.
+    """
+
+    definition: Definition
+    model: ReadModel
+    compared: tuple[str, ...]
+    _view: View
+
+    def summary(self) -> Table:
+        """Count rows by class: ``class``, ``rows``, ``share`` (0 to 1); all classes, in a fixed order."""
+        values = ", ".join(f"({index}, {text(name)})" for index, name in enumerate(CLASSES))
+        sql = (
+            f"SELECT class, count(d.class) AS rows, coalesce(count(d.class) / nullif(sum(count(d.class)) OVER (), 0), 0) "
+            f"AS share FROM (VALUES {values}) c(n, class) LEFT JOIN ({self._query}) d USING (class) "
+            "GROUP BY n, class ORDER BY n"
+        )
+        return self._derived(sql, f"Classes of {self.model.name}")
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Class -> number of rows."""
+        return {row["class"]: row["rows"] for row in self.summary().rows()}
+
+    def of(self, *classes: str) -> Table:
+        """Return the rows of some classes."""
+        for name in classes:
+            if name not in CLASSES:
+                message = f"there is no class {name!r}."
+                raise ConfigError(message + did_you_mean(name, CLASSES))
+        listed = ", ".join(map(text, classes))
+        return self._derived(
+            f"FROM ({self._query}) WHERE class IN ({listed})",
+            f"{', '.join(classes)} rows of {self.model.name}",
+        )
+
+    def by_column(self) -> Table:
+        """Count differing rows by column: ``column_name``, ``class``, ``rows``."""
+        sql = (
+            f"SELECT column_name, class, count(*) AS rows FROM (SELECT unnest(columns) AS column_name, class "
+            f"FROM ({self._query})) GROUP BY ALL ORDER BY rows DESC, column_name, class"
+        )
+        return self._derived(sql, f"Columns of {self.model.name} that differ")
+
+    def cells(self) -> Table:
+        """List each cell that differs: the key, ``class``, ``column_name``, ``stored``, ``replayed`` (as text)."""
+        keys = ", ".join(ident(name) for name in self.definition.key)
+        parts = [
+            f"SELECT {keys}, class, {text(name)} AS column_name, {_shown('stored_' + name)} AS stored, "
+            f"{_shown('replayed_' + name)} AS replayed FROM ({self._query}) WHERE list_contains(columns, {text(name)})"
+            for name in self.compared
+        ]
+        return self._derived(
+            f"{' UNION ALL '.join(parts)} ORDER BY {keys}, column_name",
+            f"Cells of {self.model.name} that differ",
+        )
+
+    def events(self, *key: str | int) -> Table:
+        """Return the events behind one row, in order."""
+        if len(key) != len(self.definition.key):
+            message = f"the key of {self.definition.name!r} is {', '.join(self.definition.key)}; {len(key)} values were given."
+            raise ConfigError(message)
+        same = " AND ".join(
+            f"CAST({self._view.read(field).value} AS VARCHAR) = {text(str(value))}"
+            for field, value in zip(self.definition.key.values(), key, strict=True)
+        )
+        sql = f"SELECT * FROM {EVENTS} WHERE {self._view.filter} AND {same} ORDER BY position"
+        return Table(self._database, sql, title=f"Events of {', '.join(map(str, key))}")
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        lines = [
+            self.title,
+            "  " + "   ".join(f"{name} {counts[name]:,}" for name in CLASSES if counts[name]),
+        ]
+        names, numeric, rows = self._worst()
+        if rows:
+            lines.append(_html.text_table(names, rows, numeric=numeric))
+            lines.append(self._how_to_go_on(counts))
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        counts = self.counts
+        total = sum(counts.values())
+        body = _html.table(
+            ["class", "rows", "share"],
+            [
+                [name, f"{counts[name]:,}", f"{counts[name] / total:.2%}" if total else ""]
+                for name in CLASSES
+                if counts[name]
+            ],
+            numeric=[False, True, True],
+        )
+        names, numeric, rows = self._worst()
+        if rows:
+            body += _html.table(names, rows, numeric=numeric) + _html.note(
+                self._how_to_go_on(counts)
+            )
+        body += "".join(_html.note(line) for line in self.notes)
+        return _html.card(self.title, body, subtitle=f"{total:,} rows")
+
+    def _worst(self) -> tuple[list[str], list[bool], list[tuple[object, ...]]]:
+        keys = list(self.definition.key)
+        shown = [*keys, "class", "columns", "equals_version", "lag_events", "lag_time"]
+        rows = self._run(
+            f"SELECT {', '.join(map(ident, shown))} FROM ({self._query}) WHERE class <> 'match' LIMIT 10"
+        ).fetchall()
+        flat = [
+            tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row)
+            for row in rows
+        ]
+        return shown, [False] * (len(keys) + 2) + [True, True, True], flat
+
+    def _how_to_go_on(self, counts: Mapping[str, int]) -> str:
+        bad = sum(counts.values()) - counts["match"]
+        some = f"the first 10 of {bad:,} rows that do not match; " if bad > 10 else ""
+        return f"{some}.of('corrupted'), .cells(), .events(key) and .chart() show more"
+
+    def _derived(self, sql: str, title: str) -> Table:
+        table = Table(self._database, sql, title=title)
+        table._owner = self
+        return table
+
+
+def diff(
+    view: View,
+    definition: Definition,
+    model: ReadModel,
+    moment: Moment,
+    *,
+    tolerance: Tolerance | Mapping[str, Tolerance] | None = None,
+) -> Diff:
+    """Compare a stored read model with the replay at a moment."""
+    check(definition)
+    work = _Work(view, definition, model, moment)
+    work.read(tolerance)
+    return work.result()
+
+
+class _Work:
+    """The steps of a diff, each a table in the workspace; see the module for the classes."""
+
+    def __init__(
+        self, view: View, definition: Definition, model: ReadModel, moment: Moment
+    ) -> None:
+        self.view, self.definition, self.model, self.moment = view, definition, model, moment
+        self.database = view.database
+        self.keys = list(definition.key)
+        self.key_list = ", ".join(map(ident, self.keys))
+        self.columns: list[Column] = []
+        self.notes: list[str] = []
+
+    # -- both sides ------------------------------------------------------------------------------
+
+    def read(self, tolerance: Tolerance | Mapping[str, Tolerance] | None) -> None:
+        rows = replay_rows(self.definition, self.view, self.moment)
+        self.notes += notes(self.definition, self.view, self.moment, rows.clock)
+        self.replayed = (
+            self.database.keep_arrow(rows.arrow, self, "replayed")
+            if rows.arrow is not None
+            else self.database.keep(rows.sql, self, "replayed")
+        )
+        stored = self.model.fetch()
+        missing = [name for name in self.keys if name not in stored.schema.names]
+        if missing:
+            message = f"{self.model.name} has no column {missing[0]!r}, which is in the key of {self.definition.name!r}."
+            raise ConfigError(
+                message + did_you_mean(missing[0], stored.schema.names),
+                hint="name it: columns={'their name': 'our name'}",
+            )
+        self.stored = self.database.keep_arrow(stored, self, "stored")
+        self._check_keys()
+        ours = self._types(self.replayed)
+        theirs = self._types(self.stored)
+        wanted = columns_of(self.definition, list(ours))
+        self.columns = paired(
+            {name: ours[name] for name in wanted},
+            theirs,
+            model=self.model.name,
+            timezone=self.model.timezone,
+            tolerances=tolerances(tolerance, wanted),
+        )
+        skipped = [name for name in wanted if name not in theirs]
+        if not self.columns:
+            message = f"{self.model.name} and {self.definition.name!r} have no column in common."
+            raise ConfigError(
+                message + f" One has {', '.join(theirs)}; the other {', '.join(wanted)}.",
+                hint="name them: columns={'their name': 'our name'}",
+            )
+        if skipped:
+            self.notes.append(
+                f"not compared, since {self.model.name} has no such column: {', '.join(skipped)}"
+            )
+        checkpoints = {
+            *self.keys,
+            self.model.version,
+            self.model.position,
+            "version",
+            "position",
+            "events",
+        }
+        extra = [name for name in theirs if name not in ours and name not in checkpoints]
+        if extra:
+            self.notes.append(
+                f"not compared, since {self.definition.name!r} does not define them: {', '.join(extra)}"
+            )
+
+    def _types(self, table: str) -> dict[str, str]:
+        return {row[0]: row[1] for row in self.view.rows(f"DESCRIBE {table}")}
+
+    def _check_keys(self) -> None:
+        unkeyed = " OR ".join(f"{ident(name)} IS NULL" for name in self.keys)
+        if self.view.rows(f"SELECT 1 FROM {self.stored} WHERE {unkeyed} LIMIT 1"):
+            message = f"{self.model.name} has rows whose key ({', '.join(self.keys)}) is NULL."
+            raise ConfigError(
+                message, hint="leave them out with query=, and look at them on their own"
+            )
+        twice = self.view.rows(
+            f"SELECT {self.key_list}, count(*) FROM {self.stored} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+        )
+        if twice:
+            message = f"{self.model.name} has {twice[0][-1]} rows with the key {', '.join(map(str, twice[0][:-1]))}."
+            raise ConfigError(
+                message, hint="give the definition the whole key of the table: key=[…]"
+            )
+
+    # -- the checkpoint --------------------------------------------------------------------------
+
+    @property
+    def _unit(self) -> str | None:
+        """In what a checkpoint counts: ``version``, ``position``, or None without one."""
+        if self.model.version is not None:
+            return "version"
+        return None if self.model.position is None else "position"
+
+    def _checkpointed(self) -> str:
+        """The stored rows with their checkpoint, in versions or in positions of this log, as ``checkpoint``."""
+        if self._unit is None:
+            return f"SELECT *, NULL::BIGINT AS wb_checkpoint FROM {self.stored}"
+        if self._unit == "version":
+            return f"SELECT *, CAST({ident(str(self.model.version))} AS BIGINT) AS wb_checkpoint FROM {self.stored}"
+        given = self.model.position
+        value = str(given) if isinstance(given, int) else f"CAST({ident(str(given))} AS BIGINT)"
+        if self.model.positions == "log":
+            return f"SELECT *, {value} AS wb_checkpoint FROM {self.stored}"
+        # A source's own numbers stand at the end of its coordinates: events/123.
+        numbers = (
+            f"SELECT try_cast(regexp_extract(source_position, '(\\d+)$', 1) AS BIGINT) AS number, position "
+            f"FROM {EVENTS} WHERE {self.view.filter}"
+        )
+        return (
+            f"SELECT s.*, coalesce(n.position, 0) AS wb_checkpoint FROM (SELECT *, {value} AS wb_number FROM {self.stored}) s "
+            f"ASOF LEFT JOIN (FROM ({numbers}) WHERE number IS NOT NULL) n ON s.wb_number >= n.number"
+        )
+
+    def _ends(self) -> str:
+        """The last version or position of each row in this log: a checkpoint beyond it is ahead of the log."""
+        if self._unit == "position":
+            return f"SELECT {self.key_list}, (SELECT max(position) FROM {EVENTS} WHERE {self.view.filter}) AS wb_last FROM {self.replayed}"
+        if not self.definition.by_stream:
+            return f"SELECT {self.key_list}, version AS wb_last FROM {self.replayed}"
+        cut = self.view.until(self.moment)
+        return f"SELECT stream_id AS {self.key_list}, max(version) AS wb_last FROM {EVENTS} WHERE {cut.filter} GROUP BY 1"
+
+    # -- the join --------------------------------------------------------------------------------
+
+    def _joined(self) -> str:
+        same = " AND ".join(
+            f"CAST(s.{ident(name)} AS VARCHAR) = CAST(r.{ident(name)} AS VARCHAR)"
+            for name in self.keys
+        )
+        keys = ", ".join(
+            f"coalesce(CAST(r.{ident(name)} AS VARCHAR), CAST(s.{ident(name)} AS VARCHAR)) AS {ident(name)}"
+            for name in self.keys
+        )
+        pairs = ", ".join(
+            f"{column.stored_sql(f's.{ident(column.name)}')} AS {ident('stored_' + column.name)}, "
+            f"r.{ident(column.name)} AS {ident('replayed_' + column.name)}, "
+            f"{column.equal_sql(f's.{ident(column.name)}', f'r.{ident(column.name)}')} AS {ident('equal_' + column.name)}"
+            for column in self.columns
+        )
+        return self.database.keep(
+            f"SELECT {keys}, s.{ident(self.keys[0])} IS NOT NULL AS in_stored, r.{ident(self.keys[0])} IS NOT NULL AS in_replay, "
+            f"{pairs}, s.wb_checkpoint AS checkpoint, r.version, r.position "
+            f"FROM ({self._checkpointed()}) s FULL JOIN {self.replayed} r ON {same}",
+            self,
+            "joined",
+        )
+
+    def _states(self, joined: str) -> str | None:
+        """Every state of the rows that do not simply match; None when all do."""
+        behind = f" OR checkpoint < {self._unit}" if self._unit else ""
+        suspects = f"SELECT {self.key_list} FROM {joined} WHERE NOT (in_stored AND in_replay AND {self._all_equal}){behind}"
+        # Without a checkpoint a row that is only missing has nothing to be compared with.
+        if self._unit is None:
+            suspects = f"SELECT {self.key_list} FROM {joined} WHERE in_stored AND NOT (in_replay AND {self._all_equal})"
+        kept = self.database.keep(suspects, self, "suspects")
+        if not self.view.rows(f"SELECT 1 FROM {kept} LIMIT 1"):
+            return None
+        rows = history_rows(self.definition, self.view, self.moment, only=f"FROM {kept}", ends=True)
+        if rows.arrow is not None:
+            return (
+                self.database.keep_arrow(rows.arrow, self, "states")
+                if rows.arrow.num_rows
+                else None
+            )
+        return self.database.keep(rows.sql, self, "states")
+
+    @property
+    def _all_equal(self) -> str:
+        return " AND ".join(ident("equal_" + column.name) for column in self.columns)
+
+    def _judged(self, joined: str, states: str) -> str:
+        """For each suspect: the latest state that it equals, and the state at its checkpoint."""
+        equal = " AND ".join(
+            column.equal_sql(
+                ident(f"stored_{column.name}"), f"h.{ident(column.name)}", stored_is_read=True
+            )
+            for column in self.columns
+        )
+        at = "FALSE" if self._unit is None else f"h.{self._unit} <= j.checkpoint"
+        state = ", ".join(
+            f"{ident(column.name)}: h.{ident(column.name)}" for column in self.columns
+        )
+        return f"""
+        SELECT {self.key_list}, max(nth) AS last_nth, min(position) AS first_position, arg_max(valid_from, nth) AS last_time,
+            max(nth) FILTER (equal) AS equal_nth, arg_max(version, nth) FILTER (equal) AS equal_version,
+            arg_max(position, nth) FILTER (equal) AS equal_position, arg_max(valid_from, nth) FILTER (equal) AS equal_time,
+            max(nth) FILTER (reached) AS reached_nth, arg_max(version, nth) FILTER (reached) AS reached_version,
+            arg_max(position, nth) FILTER (reached) AS reached_position, arg_max(valid_from, nth) FILTER (reached) AS reached_time,
+            coalesce(arg_max(equal, nth) FILTER (reached), FALSE) AS reached_equal,
+            arg_max(state, nth) FILTER (reached AND NOT is_end) AS reached_state
+        FROM (SELECT {", ".join(f"j.{ident(name)}" for name in self.keys)}, h.nth, h.version, h.position, h.valid_from, h.is_end,
+                NOT h.is_end AND j.in_stored AND {equal} AS equal, {at} AS reached, {{{state}}} AS state
+              FROM {states} h JOIN {joined} j ON {" AND ".join(f"CAST(h.{ident(name)} AS VARCHAR) = j.{ident(name)}" for name in self.keys)})
+        GROUP BY ALL"""
+
+    # -- the result ------------------------------------------------------------------------------
+
+    def result(self) -> Diff:
+        joined = self._joined()
+        states = self._states(joined)
+        if states is None:
+            nothing = "NULL::BIGINT"
+            judged = (
+                f"SELECT {self.key_list}, {nothing} AS last_nth, {nothing} AS first_position, NULL::TIMESTAMPTZ AS last_time, "
+                + ", ".join(
+                    f"{nothing} AS {what}_nth, {nothing} AS {what}_version, {nothing} AS {what}_position, NULL::TIMESTAMPTZ AS {what}_time"
+                    for what in ("equal", "reached")
+                )
+                + f", FALSE AS reached_equal, NULL AS reached_state FROM {joined} LIMIT 0"
+            )
+        else:
+            judged = self._judged(joined, states)
+        unit = self._unit
+        # Where a row has a checkpoint, that is what it is held against.
+        best = "reached" if unit else "equal"
+        head = f"(checkpoint IS NULL OR checkpoint >= {unit})" if unit else "TRUE"
+        ahead = "checkpoint > wb_last" if unit else "FALSE"
+        not_yet = (
+            "first_position > checkpoint"
+            if unit == "position" and isinstance(self.model.position, int)
+            else "FALSE"
+        )
+        proven = "reached_equal" if unit else "equal_nth IS NOT NULL"
+        checkpoint = "checkpoint"
+        if unit == "position" and isinstance(self.model.position, int):
+            checkpoint = f"coalesce(checkpoint, {self.model.position})"
+            not_yet = f"first_position > {self.model.position}"
+        classified = f"""
+        SELECT *, CASE
+            WHEN in_stored AND in_replay AND {self._all_equal} AND {head} THEN 'match'
+            WHEN in_stored AND coalesce({ahead}, FALSE) THEN 'ahead'
+            WHEN NOT in_stored THEN CASE WHEN {not_yet} THEN 'stale' ELSE 'missing' END
+            WHEN coalesce({proven}, FALSE) THEN CASE WHEN in_replay AND {best}_nth = last_nth THEN 'match' ELSE 'stale' END
+            WHEN in_replay THEN 'corrupted' ELSE 'orphaned' END AS class
+        FROM {joined} LEFT JOIN ({judged}) USING ({self.key_list}) LEFT JOIN ({self._as_text(self._ends())}) USING ({self.key_list})"""
+        fresh = self._fresh(unit)
+        replayed = {
+            column.name: (
+                f"CASE WHEN {fresh} THEN {ident('replayed_' + column.name)} ELSE reached_state[{text(column.name)}] END"
+                if unit and states is not None
+                else ident("replayed_" + column.name)
+            )
+            for column in self.columns
+        }
+        differs = ", ".join(
+            f"CASE WHEN in_stored AND (in_replay OR reached_nth IS NOT NULL) AND NOT {column.equal_sql(ident('stored_' + column.name), replayed[column.name], stored_is_read=True)} THEN {text(column.name)} END"
+            for column in self.columns
+        )
+        pairs = ", ".join(
+            f"{ident('stored_' + column.name)}, {replayed[column.name]} AS {ident('replayed_' + column.name)}"
+            for column in self.columns
+        )
+        stale = "class IN ('stale', 'corrupted')"
+        which = (
+            f"CASE class WHEN 'corrupted' THEN equal_{{0}} ELSE {best}_{{0}} END"
+            if unit
+            else "equal_{0}"
+        )
+        order = " ".join(
+            f"WHEN {text(name)} THEN {rank}"
+            for rank, name in enumerate(
+                ("corrupted", "orphaned", "missing", "stale", "ahead", "match")
+            )
+        )
+        sql = f"""
+        SELECT {self.key_list}, class, list_filter([{differs}], lambda name: name IS NOT NULL) AS columns,
+            CASE WHEN {stale} THEN {which.format("version")} END AS equals_version,
+            CASE WHEN {stale} THEN {which.format("position")} END AS equals_position,
+            CASE WHEN class = 'stale' THEN last_nth - coalesce({best}_nth, 0) END AS lag_events,
+            CASE WHEN class = 'stale' THEN last_time - {best}_time END AS lag_time,
+            {checkpoint} AS checkpoint, version, position, {pairs}
+        FROM ({classified}) ORDER BY CASE class {order} END, {self.key_list}"""
+        result = Diff(
+            self.database,
+            sql,
+            title=f"{self.model.name} against {self.definition.name}, {self.moment}",
+            notes=self.notes,
+        )
+        result._stored = self.database.keep(sql, result, "diff")
+        result.definition, result.model, result._view = self.definition, self.model, self.view
+        result.compared = tuple(column.name for column in self.columns)
+        if unit == "version":
+            result.notes = (
+                *result.notes,
+                f"each row was compared at its own checkpoint ({self.model.version})",
+            )
+        elif unit == "position":
+            result.notes = (
+                *result.notes,
+                f"rows were compared at their checkpoint, position {self.model.position}",
+            )
+        return result
+
+    def _fresh(self, unit: str | None) -> str:
+        """Whether a row is compared at the head: it has no checkpoint, or one that has reached it."""
+        return (
+            "TRUE"
+            if unit is None
+            else f"(in_replay AND (checkpoint IS NULL OR checkpoint >= {unit}))"
+        )
+
+    def _as_text(self, sql: str) -> str:
+        keys = ", ".join(f"CAST({ident(name)} AS VARCHAR) AS {ident(name)}" for name in self.keys)
+        return f"SELECT {keys}, wb_last FROM ({sql})"
+
+
+def _shown(column: str) -> str:
+    """A value as text; decimals without the zeros that only their type gives them."""
+    value = f"CAST({ident(column)} AS VARCHAR)"
+    return (
+        f"CASE WHEN typeof({ident(column)}) LIKE 'DECIMAL%' AND contains({value}, '.') "
+        f"THEN rtrim(rtrim({value}, '0'), '.') ELSE {value} END"
+    )

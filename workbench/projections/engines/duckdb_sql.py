@@ -1,0 +1,233 @@
+"""Projections as DuckDB SQL: all rows at a moment, or every state that a row ever had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from workbench._sql import any_of, ident, literal
+from workbench.errors import ProjectionError
+from workbench.moments import Clock, Moment
+from workbench.projections.columns import (
+    Aggregate,
+    Arithmetic,
+    Clipped,
+    Column,
+    Condition,
+    Constant,
+    Rounded,
+)
+from workbench.projections.engines.ordering import applied
+from workbench.projections.projection import Projection
+from workbench.store.fields import Field
+from workbench.store.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A query, and the clock that it runs on."""
+
+    sql: str
+    clock: Clock
+
+
+def replay_sql(projection: Projection, view: View, moment: Moment) -> Compiled:
+    """Compile to one row for each key, as of a moment.
+
+    The query gives the key, the columns, then ``version`` and ``position`` of the last event that was
+    applied, and ``events``, the number of them.
+    """
+    reading = _Reading(projection, view)
+    events = applied(
+        view,
+        key=projection.key,
+        types=projection.types,
+        ends=projection.ends,
+        stream_type=projection.stream_type,
+        moment=moment,
+        columns=reading.columns,
+    )
+    keys = ", ".join(ident(name) for name in projection.key)
+    columns = [
+        f"{_sql(column, reading, over='')} AS {ident(name)}"
+        for name, column in projection.columns.items()
+    ]
+    version = "arg_max(stream_version, ord)" if events.by_stream else "count(*)"
+    ctes = f"applied AS NOT MATERIALIZED ({events.sql})"
+    alive = "applied"
+    if projection.ends:
+        # Rows end seldom: a small list of last ends beats a window over all events.
+        ctes += f", ended AS (SELECT {keys}, max(ord) AS last_end FROM applied WHERE is_end GROUP BY ALL)"
+        alive = f"applied LEFT JOIN ended USING ({keys}) WHERE last_end IS NULL OR ord > last_end"
+    sql = (
+        f"WITH {ctes} SELECT {keys}, {', '.join(columns)}, {version} AS version, "
+        f"arg_max(position, ord) AS position, count(*) AS events FROM {alive} GROUP BY ALL"
+    )
+    return Compiled(sql, events.clock)
+
+
+def history_sql(
+    projection: Projection,
+    view: View,
+    moment: Moment,
+    *,
+    only: str | None = None,
+    ends: bool = False,
+) -> Compiled:
+    """Compile to every state of every row, with the interval in which it was the state.
+
+    The query gives the key, ``valid_from`` (inclusive), ``valid_to`` (exclusive; NULL: still), the
+    ``event_type``, ``version`` and ``position`` that made the state, the columns, and ``events``.
+
+    Parameters
+    ----------
+    only
+        A query that gives key columns: states of these rows alone.
+    ends
+        Keep the events that end a row too, and add ``is_end`` and ``nth``, the number of the event in
+        its row.
+    """
+    reading = _Reading(projection, view)
+    events = applied(
+        view,
+        key=projection.key,
+        types=projection.types,
+        ends=projection.ends,
+        stream_type=projection.stream_type,
+        moment=moment,
+        columns=reading.columns,
+    )
+    keys = ", ".join(ident(name) for name in projection.key)
+    narrowed = f" SEMI JOIN ({only}) USING ({keys})" if only else ""
+    over = " OVER life"
+    columns = [
+        f"{_sql(column, reading, over=over)} AS {ident(name)}"
+        for name, column in projection.columns.items()
+    ]
+    version = "stream_version" if events.by_stream else "count(*) OVER life"
+    sql = (
+        f"WITH applied AS (SELECT * FROM ({events.sql}){narrowed}), "
+        # A life of a row goes from its first event, or the first after an end, up to the next end.
+        f"lives AS (SELECT *, coalesce(sum(is_end::INTEGER) OVER (PARTITION BY {keys} ORDER BY ord "
+        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS life, "
+        f"lead(moment) OVER (PARTITION BY {keys} ORDER BY ord) AS next_moment, "
+        f"row_number() OVER (PARTITION BY {keys} ORDER BY ord) AS nth FROM applied), "
+        f"states AS (SELECT {keys}, moment AS valid_from, next_moment AS valid_to, event_type, {version} AS version, "
+        f"position, {', '.join(columns)}, count(*) OVER life AS events, is_end, nth FROM lives "
+        f"WINDOW life AS (PARTITION BY {keys}, life ORDER BY ord ROWS UNBOUNDED PRECEDING)) "
+        f"{'FROM states' if ends else 'SELECT * EXCLUDE (is_end, nth) FROM states WHERE NOT is_end'}"
+    )
+    return Compiled(sql, events.clock)
+
+
+class _Reading:
+    """The values that the columns read from an event, each computed once under a name of its own."""
+
+    def __init__(self, projection: Projection, view: View) -> None:
+        self.columns: dict[str, str] = {}
+        self._view = view
+        self._names: dict[Field, tuple[str, str | None]] = {}
+        for item in projection.aggregates:
+            if item.field is not None:
+                self._add(item.field)
+            for condition, _, _ in item.where.parts if item.where else ():
+                self._add(condition)
+
+    def _add(self, field: Field) -> None:
+        if field in self._names:
+            return
+        reader = self._view.read(field)
+        name = f"value_{len(self._names)}"
+        self.columns[name] = reader.value
+        unusable = None
+        if reader.unusable is not None:
+            unusable = f"unusable_{len(self._names)}"
+            self.columns[unusable] = reader.unusable
+        self._names[field] = (name, unusable)
+
+    def value(self, field: Field) -> str:
+        return self._names[field][0]
+
+    def unusable(self, fields: list[Field]) -> list[str]:
+        return [name for name in (self._names[field][1] for field in fields) if name]
+
+
+def _sql(column: Column, reading: _Reading, *, over: str) -> str:
+    match column:
+        case Constant(value):
+            return f"{value:f}" if isinstance(value, Decimal) else str(value)
+        case Arithmetic("/", left, right):
+            return (
+                f"({_sql(left, reading, over=over)} / nullif({_sql(right, reading, over=over)}, 0))"
+            )
+        case Arithmetic(operator, left, right):
+            return (
+                f"({_sql(left, reading, over=over)} {operator} {_sql(right, reading, over=over)})"
+            )
+        case Clipped(inner, low, high):
+            # least and greatest skip NULL; a column that is unknown stays unknown.
+            sql = _sql(inner, reading, over=over)
+            bounded = sql if low is None else f"greatest({sql}, {low})"
+            bounded = bounded if high is None else f"least({bounded}, {high})"
+            return f"CASE WHEN {sql} IS NOT NULL THEN {bounded} END"
+        case Rounded(inner, places):
+            return f"round({_sql(inner, reading, over=over)}, {places})"
+        case Aggregate():
+            return _aggregate(column, reading, over)
+        case _:
+            message = f"{type(column).__name__} is no column that can be compiled to SQL."
+            raise ProjectionError(
+                message, hint="build columns from total, count, latest, … and arithmetic"
+            )
+
+
+def _aggregate(column: Aggregate, reading: _Reading, over: str) -> str:
+    conditions = [] if column.on is None else [any_of("event_type", column.on)]
+    read = [] if column.field is None else [column.field]
+    if column.where is not None:
+        conditions += [_condition(column.where, reading)]
+    when = " AND ".join(conditions) or "TRUE"
+    value = "" if column.field is None else reading.value(column.field)
+    chosen = f"FILTER (WHERE {when}){over}"
+    present = f"FILTER (WHERE {when} AND {value} IS NOT NULL){over}"
+    match column.kind:
+        case "total":
+            sql = f"coalesce(sum({value}) {chosen}, 0)"
+        case "count":
+            sql = f"count({value or '*'}) {chosen}"
+        case "latest":
+            # In a window the frame ends at the row, so the last value so far is what counts.
+            sql = (
+                f"last_value(CASE WHEN {when} THEN {value} END IGNORE NULLS){over}"
+                if over
+                else f"arg_max({value}, ord) {present}"
+            )
+        case "first":
+            sql = (
+                f"first_value(CASE WHEN {when} THEN {value} END IGNORE NULLS){over}"
+                if over
+                else f"arg_min({value}, ord) {present}"
+            )
+        case "largest":
+            sql = f"max({value}) {chosen}"
+        case "smallest":
+            sql = f"min({value}) {chosen}"
+        case "collect":
+            sql = f"coalesce(list({value}{'' if over else ' ORDER BY ord'}) {present}, [])"
+    # With a value that is there but cannot be read, the result is not known; a wrong one is worse.
+    broken = reading.unusable(
+        [*read, *((part[0] for part in column.where.parts) if column.where else ())]
+    )
+    if column.kind == "count" and column.where is None:
+        broken = []
+    on = any_of("event_type", column.on) if column.on is not None else "TRUE"
+    for name in broken:
+        sql = f"CASE WHEN count(*) FILTER (WHERE {on} AND {name}){over} = 0 THEN {sql} END"
+    return sql
+
+
+def _condition(condition: Condition, reading: _Reading) -> str:
+    return " AND ".join(
+        f"coalesce({reading.value(field)} {operator} {literal(value)}, FALSE)"
+        for field, operator, value in condition.parts
+    )

@@ -1,0 +1,180 @@
+"""Projection: a fold over many streams, declared in columns, compiled to SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from workbench.errors import ProjectionError
+from workbench.projections.columns import Aggregate, Column, Types, aggregates, types_of
+from workbench.store.fields import Field, field
+
+RESERVED: Final = ("version", "position", "events", "valid_from", "valid_to", "event_type")
+"""The columns that a replay or a history adds to those of the projection."""
+
+Key = str | Sequence[str] | Mapping[str, str]
+
+
+@dataclass(frozen=True, init=False)
+class Projection:
+    """A read model, declared: what each of its columns is, over the events of a row.
+
+    Parameters
+    ----------
+    name
+        As the read model is called.
+    columns
+        Column name -> what it is: :func:`total`, :func:`count`, :func:`latest`, :func:`first`,
+        :func:`largest`, :func:`smallest`, :func:`collect`, and arithmetic over them.
+    key
+        What makes a row: by default the stream. A payload field (``"orderId"``), several
+        (``["sku", "warehouse"]``), or ``{column name: field}``.
+    on
+        The event types of columns that name none; by default all.
+    ends
+        Event types that end a row: it is gone until the next event.
+    stream_type
+        Only streams of this kind.
+    ignore
+        Event types that are known and mean nothing here; others that no column names are reported.
+
+    Examples
+    --------
+    >>> from workbench.projections.columns import count, total
+    >>> Projection(
+    ...     "account_summary",
+    ...     {
+    ...         "balance": total("amount", on="DepositMade") - total("amount", on="WithdrawalMade"),
+    ...         "transactions": count(on=["DepositMade", "WithdrawalMade"]),
+    ...     },
+    ...     key={"account_id": "event.stream_id"},
+    ...     ends="AccountClosed",
+    ... )
+    Projection 'account_summary': balance, transactions by account_id
+    """
+
+    name: str
+    columns: Mapping[str, Column]
+    key: Mapping[str, Field]
+    ends: tuple[str, ...]
+    stream_type: str | None
+    ignore: tuple[str, ...]
+
+    def __init__(
+        self,
+        name: str,
+        columns: Mapping[str, Column],
+        *,
+        key: Key = "event.stream_id",
+        on: Types = None,
+        ends: Types = None,
+        stream_type: str | None = None,
+        ignore: Iterable[str] = (),
+    ) -> None:
+        keys = parse_key(key, name)
+        if not columns:
+            message = f"projection {name!r} has no columns."
+            raise ProjectionError(
+                message, hint="give it some: {'balance': total('amount', on='DepositMade')}"
+            )
+        for column, value in columns.items():
+            if column in RESERVED or column in keys:
+                message = f"projection {name!r}: a column cannot be called {column!r}."
+                raise ProjectionError(
+                    message, hint=f"the key and these are taken: {', '.join(RESERVED)}"
+                )
+            if not isinstance(value, Column):
+                message = f"projection {name!r}: column {column!r} is {type(value).__name__}, not a column."
+                raise ProjectionError(
+                    message, hint="use total, count, latest, first, largest, smallest or collect"
+                )
+            if not aggregates(value):
+                message = f"projection {name!r}: column {column!r} depends on no event."
+                raise ProjectionError(message)
+        default = types_of(on)
+        set_ = object.__setattr__
+        set_(self, "name", name)
+        set_(
+            self,
+            "columns",
+            {column: with_types(value, default) for column, value in columns.items()},
+        )
+        set_(self, "key", keys)
+        set_(self, "ends", types_of(ends) or ())
+        set_(self, "stream_type", stream_type)
+        set_(self, "ignore", tuple(ignore))
+
+    def __repr__(self) -> str:
+        return f"Projection {self.name!r}: {', '.join(self.columns)} by {', '.join(self.key)}"
+
+    @property
+    def by_stream(self) -> bool:
+        """Whether a row is a stream."""
+        return by_stream(self.key)
+
+    @property
+    def types(self) -> tuple[str, ...] | None:
+        """The event types that touch a row; None: all of them."""
+        found: set[str] = set(self.ends)
+        for item in self.aggregates:
+            if item.on is None:
+                return None
+            found.update(item.on)
+        return tuple(sorted(found))
+
+    @property
+    def aggregates(self) -> list[Aggregate]:
+        """The distinct aggregates under the columns."""
+        return list(
+            dict.fromkeys(item for column in self.columns.values() for item in aggregates(column))
+        )
+
+    @property
+    def fields(self) -> list[Field]:
+        """The distinct fields that are read, those of the key and of conditions included."""
+        found = [*self.key.values()]
+        for item in self.aggregates:
+            found += [item.field] if item.field else []
+            found += [part[0] for part in item.where.parts] if item.where else []
+        return list(dict.fromkeys(found))
+
+
+def parse_key(key: Key, name: str) -> dict[str, Field]:
+    """Read a ``key=`` argument: column name -> field."""
+    if isinstance(key, str):
+        named = {_last(key): key}
+    elif isinstance(key, Mapping):
+        named = dict(key)
+    else:
+        named = {_last(item): item for item in key}
+    if not named:
+        message = f"projection {name!r} has no key."
+        raise ProjectionError(message, hint="leave key= out for one row a stream")
+    return {column: field(item) for column, item in named.items()}
+
+
+def by_stream(key: Mapping[str, Field]) -> bool:
+    """Whether a key is the stream alone."""
+    return [item.name for item in key.values()] == ["event.stream_id"]
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def with_types(column: Column, default: tuple[str, ...] | None) -> Column:
+    """Return a column whose aggregates know their types."""
+    from workbench.projections.columns import Arithmetic, Clipped, Rounded
+
+    match column:
+        case Aggregate():
+            return column.on_types(default)
+        case Arithmetic(operator, left, right):
+            return Arithmetic(operator, with_types(left, default), with_types(right, default))
+        case Clipped(inner, low, high):
+            return Clipped(with_types(inner, default), low, high)
+        case Rounded(inner, places):
+            return Rounded(with_types(inner, default), places)
+        case _:
+            return column

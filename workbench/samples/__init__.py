@@ -1,0 +1,188 @@
+"""Synthetic data with known faults: a generator, and the data sets that come with the workbench."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from workbench.errors import ConfigError, did_you_mean
+from workbench.samples import faults as _faults
+from workbench.samples.bank import BANK
+from workbench.samples.checkout import CHECKOUT
+from workbench.samples.domain import Domain
+from workbench.samples.write import Format, Progress, connect, write_events
+
+__all__ = ["BUNDLED", "DOMAINS", "Generated", "generate", "path"]
+
+DOMAINS: Final[Mapping[str, Domain]] = {domain.name: domain for domain in (BANK, CHECKOUT)}
+
+#: How each data set in ``datasets/`` was made: the arguments of :func:`generate`.
+BUNDLED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "bank": {"events": 25_000, "seed": 2026, "format": "parquet"},
+    "checkout": {"events": 9_000, "seed": 2026, "format": "ndjson.gz"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What :func:`generate` wrote.
+
+    Attributes
+    ----------
+    events
+        Number of events.
+    files
+        The event files, in the order of positions.
+    read_model, truth
+        The stored read model (Parquet) and the faults in it (JSON).
+    rows
+        Number of rows in the read model.
+    faults
+        Name of a fault -> number of rows that have it.
+    """
+
+    domain: str
+    events: int
+    files: tuple[Path, ...]
+    read_model: Path
+    rows: int
+    truth: Path
+    faults: Mapping[str, int]
+
+
+def generate(
+    domain: str,
+    out: str | Path,
+    *,
+    events: int = 25_000,
+    seed: int = 2026,
+    faults: bool = True,
+    format: Format = "parquet",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Generated:
+    """Write a log of exactly ``events`` events, a read model of it, and the truth about its faults.
+
+    The same arguments give the same bytes, as long as DuckDB and numpy stay the same. Memory stays
+    under 1 GB whatever the size.
+
+    Parameters
+    ----------
+    domain
+        ``"bank"`` or ``"checkout"``.
+    out
+        A folder; made when absent.
+    faults
+        Whether the read model has faults. Without them it is right, and the truth lists none.
+    format
+        Of the event files: ``"parquet"``, ``"ndjson"`` or ``"ndjson.gz"``. More than 250,000 events
+        are cut into ``events-0001``, ``events-0002`` and so on.
+    overwrite
+        Whether to replace a data set that the folder holds.
+    progress
+        Called as ``progress(done, total)`` with numbers of events, after each file.
+
+    Raises
+    ------
+    ConfigError
+        An unknown domain or format, fewer than one event, a negative seed, or a folder that holds a
+        data set already.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     made = generate("bank", folder, events=500)
+    ...     print(made.events, [file.name for file in made.files], made.read_model.name)
+    500 ['events.parquet'] account_summary.parquet
+    """
+    if domain not in DOMAINS:
+        message = f"There is no domain {domain!r} to generate."
+        raise ConfigError(message + did_you_mean(domain, DOMAINS))
+    if format not in ("parquet", "ndjson", "ndjson.gz"):
+        message = f"Events cannot be written as {format!r}."
+        raise ConfigError(message + did_you_mean(format, ("parquet", "ndjson", "ndjson.gz")))
+    if events < 1 or seed < 0:
+        message = f"events has to be at least 1 and seed at least 0, not {events} and {seed}."
+        raise ConfigError(message)
+    folder = Path(out)
+    _clear(folder, overwrite=overwrite)
+    chosen = DOMAINS[domain]
+    with connect() as con:
+        files = write_events(
+            con, chosen, folder, events=events, seed=seed, format=format, progress=progress
+        )
+        rows, found = _faults.write_read_model(con, chosen, files, folder, seed=seed, faults=faults)
+    counts: dict[str, int] = {}
+    for fault in found:
+        counts[fault["fault"]] = counts.get(fault["fault"], 0) + 1
+    model = chosen.read_model
+    truth = folder / "truth.json"
+    about = {
+        "domain": domain,
+        "seed": seed,
+        "events": events,
+        "read_model": model.name,
+        "key": model.key,
+        "compared": list(model.columns),
+        "checkpoint": ["version", "position"],
+        "rows": rows,
+        "counts": counts,
+    }
+    _faults.write_truth(truth, about, found)
+    return Generated(
+        domain=domain,
+        events=events,
+        files=files,
+        read_model=folder / f"{model.name}.parquet",
+        rows=rows,
+        truth=truth,
+        faults=counts,
+    )
+
+
+def _clear(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder, without event files of another run among which the new ones would be lost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    old = [file for file in folder.iterdir() if file.name.startswith("events") and _is_events(file)]
+    if old and not overwrite:
+        message = f"{folder} holds a data set already ({old[0].name})."
+        raise ConfigError(message, hint="choose an empty folder, or say overwrite=True")
+    for file in old:
+        file.unlink()
+
+
+def _is_events(file: Path) -> bool:
+    return file.name.endswith((".parquet", ".ndjson", ".ndjson.gz"))
+
+
+def path(name: str) -> Path:
+    """Return where a bundled file is: ``path("bank/events.parquet")``.
+
+    In an installed package the data sets are in ``workbench/datasets``; in a checkout they are beside
+    the package.
+
+    Raises
+    ------
+    ConfigError
+        No such file; the message lists those that there are.
+
+    Examples
+    --------
+    >>> path("bank/truth.json").name
+    'truth.json'
+    """
+    package = Path(__file__).parents[1]
+    known: set[str] = set()
+    for root in (package / "datasets", package.parent / "datasets"):
+        files = {file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()}
+        if name in files:
+            return root / name
+        known |= files
+    message = f"There is no bundled file {name!r}.{did_you_mean(name, known)}"
+    listed = ", ".join(sorted(file for file in known if "/" in file))
+    raise ConfigError(
+        message, hint=f"there are: {listed or 'none; the data sets are not installed'}"
+    )
