@@ -84,7 +84,9 @@ def pytest_report_header() -> str:
         return f"kafka: the broker at {GIVEN} (WORKBENCH_TEST_KAFKA)"
     if GIVEN == "noida" or not (GIVEN or kafka_broker.has_maven()):
         return "kafka: noida-db, embedded, when a test asks for it"
-    return f"kafka: Apache Kafka {kafka_broker.apache_version()} from Maven, when a test asks for it"
+    return (
+        f"kafka: Apache Kafka {kafka_broker.apache_version()} from Maven, when a test asks for it"
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

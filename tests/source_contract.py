@@ -95,7 +95,7 @@ class SourceContract:
     #: Whether two loads give the same order over all streams (not so over partitions).
     one_order: ClassVar[bool] = True
     #: How many interruptions are tried.
-    interruptions: ClassVar[int] = 25
+    interruptions: ClassVar[int] = 12
 
     @pytest.fixture
     def write(self) -> Write:
@@ -299,9 +299,9 @@ class EventIdContract:
         with wb.open() as log:
             loaded = log.load(source(), progress=False)
             assert (loaded.stored, loaded.duplicate, loaded.rejected) == (23, 0, 1)
-            ((reason, raw),) = rows(log, "SELECT reason, raw FROM rejects")
+            ((raw, reason, _),) = rejects(log)
         assert "e-3" in reason
-        assert b"666" in bytes(raw)
+        assert b"666" in raw
 
 
 class RejectContract:
@@ -317,8 +317,8 @@ class RejectContract:
         with wb.open() as log:
             loaded = log.load(source(rows=4), progress=False)
             assert (loaded.read, loaded.stored, loaded.rejected) == (24, 23, 1)
-            ((raw, reason, at),) = rows(log, "SELECT raw, reason, source_position FROM rejects")
-            assert bytes(raw) == broken
+            ((raw, reason, at),) = rejects(log)
+            assert raw == broken
             assert reason
             assert rows(log, f"SELECT count(*) FROM events WHERE source_position = '{at}'") == [
                 (0,)
@@ -335,7 +335,7 @@ class SecretContract:
         write(events())
         with wb.open() as log:
             loaded = log.load(source(), progress=False)
-            kept = rows(log, "FROM loads")
+            kept = log.loads().relation.fetchall()
         shown = capsys.readouterr()
         made = source()
         assert secret not in f"{made.name} {made!r} {loaded!r} {kept} {shown.out} {shown.err}"
@@ -348,6 +348,12 @@ def rows(log: wb.EventLog, query: str) -> list[tuple[Any, ...]]:
     """Run a query, as Python values."""
     relation = log.sql(query).relation
     return list(relation.fetchall())
+
+
+def rejects(log: wb.EventLog) -> list[tuple[bytes, str, str]]:
+    """Return the bytes, the reason and the coordinates of each reject."""
+    found = log.rejects().relation.project("raw, reason, source_position").fetchall()
+    return [(bytes(raw), reason, at) for raw, reason, at in found]
 
 
 def as_events(log: wb.EventLog, names: Sequence[str]) -> list[dict[str, Any]]:

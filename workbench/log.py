@@ -14,13 +14,15 @@ from workbench.analysis.definition import Definition
 from workbench.analysis.definition import check as check_definition
 from workbench.analysis.diff import Diff, diff
 from workbench.analysis.history import History, history
+from workbench.analysis.rates import By, Rates, rates
 from workbench.analysis.replay import Replay, replay
+from workbench.analysis.timeline import Timeline, timeline
 from workbench.errors import MomentError
 from workbench.moments import Moment, Time, check_clock, parse_time
 from workbench.progress import bar
 from workbench.sources.base import Source
 from workbench.sources.read_model import ReadModel
-from workbench.store import ingest, settle
+from workbench.store import ingest, settle, typed
 from workbench.store.database import Database
 from workbench.store.fingerprint import fingerprint
 from workbench.store.health import Health, health
@@ -305,6 +307,58 @@ class EventLog:
         moment = Moment.of(as_of, clock=clock, known_at=known_at, position=position)
         return diff(self._view, definition, model, moment, tolerance=tolerance)
 
+    # -- looking ---------------------------------------------------------------------------------
+
+    def rates(
+        self,
+        *,
+        every: str | None = None,
+        by: By = "event_type",
+        top: int = 8,
+        clock: str | None = None,
+    ) -> Rates:
+        """Count events over time, by type (or ``stream_type``, ``source``, ``actor``).
+
+        Parameters
+        ----------
+        every
+            Length of a bucket, as ``"1 hour"``; by default one that gives 100 to 200 of them.
+        by
+            What to count apart.
+        top
+            So many of the most frequent; the others are gathered.
+
+        Returns
+        -------
+        Rates
+            ``moment`` (UTC), the column of ``by``, ``events``; ``.chart()`` draws it.
+        """
+        return rates(self._view, every=every, by=by, top=top, clock=check_clock(clock))
+
+    def timeline(
+        self,
+        stream: str,
+        definition: Definition | None = None,
+        as_of: Time | None = None,
+        *,
+        clock: str | None = None,
+    ) -> Timeline:
+        """List the events of one stream in order, with the state after each where a definition is given.
+
+        Returns
+        -------
+        Timeline
+            ``.chart()`` draws it.
+
+        Raises
+        ------
+        StreamNotFound
+            There is no such stream.
+        """
+        return timeline(self._view, stream, definition, moment=Moment.of(as_of, clock=clock))
+
+    # -- house-keeping, for speed ----------------------------------------------------------------
+
     def prepare(self, *definitions: Definition) -> list[str]:
         """Give the fields that definitions read columns of their own, so that replays do not parse JSON.
 
@@ -320,7 +374,7 @@ class EventLog:
             item for definition in definitions for item in check_definition(definition).fields
         ]
         with self._view.database.writing() as con:
-            return settle.prepare(con, fields)
+            return typed.prepare(con, fields)
 
     # -- trusting --------------------------------------------------------------------------------
 

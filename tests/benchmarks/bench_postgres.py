@@ -123,7 +123,9 @@ def main() -> None:
                 results.setdefault(what, []).append(measured(what, dsn))
         limit = statistics.median(run["seconds"] for run in results["peer"])
         wire = results["peer"][0]["bytes"]
-        print(f"{given.events:,} events, {wire / given.events:.0f} B each, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        print(
+            f"{given.events:,} events, {wire / given.events:.0f} B each, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        )
         for what, runs in results.items():
             seconds = statistics.median(run["seconds"] for run in runs)
             rss = max(run["rss"] for run in runs) / 2**20

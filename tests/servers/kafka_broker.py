@@ -64,6 +64,9 @@ class Broker(Protocol):
     bootstrap: str
     label: str
 
+    def signal(self, number: int) -> None:
+        """Send it a signal: SIGSTOP makes it hang."""
+
     def kill(self) -> None:
         """End it at once, as a power cut does."""
 
@@ -111,6 +114,10 @@ class _Process:
         said = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
         message = f"{self.label} did not come up on {self.bootstrap}:\n{said}"
         raise NoBrokerError(message)
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -198,7 +205,9 @@ def jars() -> Path:
             capture_output=True, text=True, check=False, timeout=600, cwd=fresh,
         )  # fmt: skip
         if done.returncode != 0:
-            message = f"Maven cannot fetch Apache Kafka:\n{done.stdout[-1000:]}{done.stderr[-1000:]}"
+            message = (
+                f"Maven cannot fetch Apache Kafka:\n{done.stdout[-1000:]}{done.stderr[-1000:]}"
+            )
             raise NoBrokerError(message)
         try:
             fresh.rename(folder)

@@ -57,7 +57,10 @@ class Client:
 
     def create(self, topic: str, partitions: int = 1, **config: str) -> str:
         """Create a topic; config keys are written with underscores."""
-        settings = {name.replace("_", "."): value for name, value in config.items()}
+        # Records of the past are not to be dropped under a test.
+        settings = {"retention.ms": "-1"} | {
+            name.replace("_", "."): value for name, value in config.items()
+        }
         wanted = NewTopic(topic, partitions, 1, topic_configs=settings)
 
         async def create(admin: AIOKafkaAdminClient) -> None:
@@ -89,6 +92,10 @@ class Client:
         """Return the names of all topics."""
         return sorted(self._admin(lambda admin: admin.list_topics()))
 
+    def groups(self) -> list[str]:
+        """Return the names of all consumer groups."""
+        return sorted(name for name, *_ in self._admin(lambda admin: admin.list_consumer_groups()))
+
     def delete_records(self, topic: str, before: int, partition: int = 0) -> None:
         """Remove the records below an offset, as retention does."""
         wanted = {TopicPartition(topic, partition): RecordsToDelete(before)}
@@ -103,7 +110,10 @@ class Client:
             try:
                 one = TopicPartition(topic, partition)
                 consumer.assign([one])
-                first, last = await consumer.beginning_offsets([one]), await consumer.end_offsets([one])
+                first, last = (
+                    await consumer.beginning_offsets([one]),
+                    await consumer.end_offsets([one]),
+                )
                 return first[one], last[one]
             finally:
                 await consumer.stop()
@@ -115,14 +125,15 @@ class Client:
 
         async def ask() -> list[Any]:
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self.bootstrap, isolation_level="read_committed"
+                bootstrap_servers=self.bootstrap,
+                isolation_level="read_committed",
+                auto_offset_reset="earliest",
             )
             await consumer.start()
             try:
                 one = TopicPartition(topic, partition)
                 consumer.assign([one])
                 end = (await consumer.end_offsets([one]))[one]
-                await consumer.seek_to_beginning(one)
                 found: list[Any] = []
                 while await consumer.position(one) < end:
                     for records in (await consumer.getmany(timeout_ms=200)).values():

@@ -49,7 +49,7 @@ class History(KeptTable):
         step = (
             f"INTERVAL {literal(every)}"
             if every
-            else "greatest(date_trunc('second', (last - first) / 200), INTERVAL 1 SECOND)"
+            else "to_seconds(greatest(1, (epoch(last) - epoch(first))::BIGINT // 200))"
         )
         # A state comes in at valid_from and goes out at valid_to: the sum of what came minus what went.
         sql = f"""

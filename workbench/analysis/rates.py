@@ -18,7 +18,7 @@ By = Literal["event_type", "stream_type", "source", "actor"]
 #: The steps that people count time in; the first that gives no more than `FEW` buckets is taken.
 STEPS: Final = (
     *("1 second", "5 seconds", "15 seconds", "1 minute", "5 minutes", "15 minutes"),
-    *("1 hour", "3 hours", "6 hours", "1 day", "7 days"),
+    *("1 hour", "3 hours", "6 hours", "1 day", "1 week"),
     *("1 month", "3 months", "1 year", "10 years", "100 years"),
 )
 FEW: Final = 200
@@ -52,6 +52,8 @@ class Rates(Table):
         The clock of ``moment``.
     groups
         Group -> its number of events, most frequent first; the gathered ones come last.
+    gathered
+        Whether the last group stands for all the rarer ones.
     words
         How the log was narrowed.
     """
@@ -60,6 +62,7 @@ class Rates(Table):
     every: str
     clock: Clock
     groups: dict[str | None, int]
+    gathered: bool
     words: tuple[str, ...]
 
 
@@ -125,7 +128,8 @@ def rates(
         notes=_notes(view, chosen, timed, groups),
     )
     result.by, result.every, result.clock = by, step, chosen
-    result.groups, result.words = groups.counts, view.words
+    result.groups, result.gathered = groups.counts, groups.other is not None
+    result.words = view.words
     return result
 
 

@@ -11,8 +11,8 @@ from workbench.store.view import View
 class Replay(KeptTable):
     """The rows of a definition at a moment.
 
-    Columns: the key, those of the definition, then ``version`` and ``position`` of the last event that was
-    applied, and ``events``, how many were. Rows are in no order.
+    Columns: the key, those of the definition, then ``version`` and ``position`` up to which events
+    were applied, and ``events``, how many were. Rows are in no order.
 
     Attributes
     ----------

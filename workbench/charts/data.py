@@ -18,13 +18,14 @@ Rows = list[dict[str, Any]]
 
 def ask(result: Table, sql: str) -> Rows:
     """Ask the rows of a result, which the query calls ``result``; times come as aware UTC."""
-    relation = result.relation.query("result", sql)
-    return [dict(zip(relation.columns, map(_plain, row), strict=True)) for row in relation.fetchall()]
+    found = result.relation.query("result", sql)
+    assert found is not None  # it is None only for a statement without rows
+    return [dict(zip(found.columns, map(_plain, row), strict=True)) for row in found.fetchall()]
 
 
-def inline(rows: Rows) -> alt.Data:
+def inline(rows: Rows) -> alt.InlineData:
     """Put rows into a chart: decimals as floats, which is enough for drawing, and times as milliseconds."""
-    return alt.Data(values=[{name: _drawn(value) for name, value in row.items()} for row in rows])
+    return alt.InlineData([{name: _drawn(value) for name, value in row.items()} for row in rows])
 
 
 def _plain(value: Any) -> Any:

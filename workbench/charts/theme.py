@@ -7,7 +7,7 @@ colour blindness can tell apart; no chart tells anything by colour alone.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import altair as alt
 
@@ -39,14 +39,8 @@ CLASSES: Final[dict[str, str]] = {
     "corrupted": VERMILION,
     "ahead": BLUE,
 }
-CLASS_SHAPES: Final[dict[str, str]] = {
-    "match": "circle",
-    "stale": "triangle-left",
-    "missing": "stroke",
-    "orphaned": "diamond",
-    "corrupted": "cross",
-    "ahead": "triangle-right",
-}
+#: How the rows of a chart are labelled; the labels stand clear of marks at the left end.
+ROW_LABELS: Final[dict[str, Any]] = {"labelColor": INK, "labelLimit": 260, "labelPadding": 8}
 SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 
@@ -56,10 +50,23 @@ def colours(count: int, *, other: bool = False) -> list[str]:
     return [GROUPS[index % len(GROUPS)] for index in range(named)] + [OTHER] * other
 
 
+def panel_title(text: str) -> alt.TitleParams:
+    """Name one panel of several, above its left end."""
+    return alt.TitleParams(
+        text=text, fontSize=11, fontWeight="normal", color=INK, frame="group", offset=6
+    )
+
+
+def opacity(field: str, darkest: float = 1.0) -> alt.Opacity:
+    """Draw a mark the darker, the nearer its value is to 1; never so pale that it is overlooked."""
+    scale = alt.Scale(domain=[0, 1], range=[0.2, darkest])
+    return alt.Opacity(field, type="quantitative", legend=None, scale=scale)
+
+
 @alt.theme.register("workbench", enable=True)
 def theme() -> alt.theme.ThemeConfig:
     """Return the theme, as Altair wants it."""
-    axis = {
+    axis: alt.theme.AxisConfigKwds = {
         "domainColor": LINE,
         "gridColor": "#eceff2",
         "labelColor": QUIET,

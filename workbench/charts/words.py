@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import textwrap
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Final
 
 import altair as alt
 
-from workbench._html import visible
+from workbench._html import plain, visible
 
 LABEL: Final = 36
 """Characters of a label; a longer one loses its middle, since names mostly differ at their ends."""
@@ -25,11 +27,13 @@ def short(value: object, limit: int = LABEL) -> str:
     """
     if value is None:
         return UNKNOWN
-    text = visible(value, limit=1_000_000) if len(str(value)) <= 1_000 else visible(str(value)[:1_000])
+    text = (
+        visible(value, limit=1_000_000) if len(str(value)) <= 1_000 else visible(str(value)[:1_000])
+    )
     if len(text) <= limit:
         return text
     head = (limit - 1) // 2 + (limit - 1) % 2
-    return f"{text[:head]}…{text[-(limit - 1 - head):]}"
+    return f"{text[:head]}…{text[-(limit - 1 - head) :]}"
 
 
 def labels(values: Iterable[object], limit: int = LABEL) -> list[str]:
@@ -45,7 +49,13 @@ def labels(values: Iterable[object], limit: int = LABEL) -> list[str]:
 
 def heading(title: str, lines: Sequence[str]) -> alt.TitleParams:
     """Make a title with the lines under it that say range, number and what was left out."""
-    return alt.TitleParams(text=short(title, 90), subtitle=[short(line, LINE) for line in lines if line])
+    written = [row for line in lines for row in wrapped(line)]
+    return alt.TitleParams(text=short(title, 90), subtitle=written)
+
+
+def wrapped(line: str) -> list[str]:
+    """Break a sentence into lines that fit under a title."""
+    return textwrap.wrap(short(line, 3 * LINE), LINE)
 
 
 def said(title: str, lines: Sequence[str]) -> str:
@@ -80,3 +90,17 @@ def counted(number: int, word: str) -> str:
     ('1 event', '1,200 events')
     """
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def number(value: object) -> str:
+    """Write a number for people, exactly.
+
+    >>> number(Decimal("7797.3900")), number(1535), number(None)
+    ('7,797.39', '1,535', 'NULL')
+    """
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Decimal) and value.is_finite():
+        whole, point, places = plain(value).partition(".")
+        return f"{int(whole):,}{point}{places}" if not whole.startswith("-0") else plain(value)
+    return visible(value, 60)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import inspect
+import operator
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -137,14 +138,30 @@ class Fold:
         elif hasattr(state, "__dict__"):
             row = {name: value for name, value in vars(state).items() if not name.startswith("_")}
         else:
-            return {self.name: state}
-        taken = [column for column in row if column in RESERVED or column in self.key]
+            row = {self.name: state}
+        self._check_columns(row)
+        return row
+
+    def columns(self, states: Sequence[Any]) -> dict[str, list[Any]]:
+        """Return the columns of many states, as :meth:`row` gives those of one."""
+        kinds = {type(state) for state in states}
+        if len(kinds) == 1 and dataclasses.is_dataclass(kind := kinds.pop()):
+            names = [item.name for item in dataclasses.fields(kind)]
+            self._check_columns(names)
+            return {name: list(map(operator.attrgetter(name), states)) for name in names}
+        rows = [self.row(state) for state in states]
+        return {
+            name: [row.get(name) for row in rows]
+            for name in dict.fromkeys(name for row in rows for name in row)
+        }
+
+    def _check_columns(self, names: Iterable[str]) -> None:
+        taken = [name for name in names if name in RESERVED or name in self.key]
         if taken:
             message = f"fold {self.name!r}: its state has {taken[0]!r}, a name that the replay itself gives."
             raise ProjectionError(
                 message, hint=f"the key and these are taken: {', '.join(RESERVED)}"
             )
-        return row
 
 
 def _step(fold: str, kind: str, handler: Handler, renamed: Mapping[str, str]) -> Step:

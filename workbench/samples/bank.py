@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from workbench.samples import draw
 from workbench.samples.bank_days import ACTORS, CHANNELS, CURRENCIES, KINDS, OWNERS, REASONS, days
-from workbench.samples.domain import Domain, ReadModel, Rows
+from workbench.samples.domain import Domain, ReadModel, Rows, money, numbered
 
 _UTC: Final = pa.timestamp("us", tz="UTC")
 
@@ -51,18 +51,17 @@ def _table(rows: Rows, position: npt.NDArray[np.int64]) -> Any:
     )
 
 
-_AMOUNT: Final = (
-    "'{\"amount\":' || cents // 100 || '.' || lpad(CAST(cents % 100 AS VARCHAR), 2, '0')"
-)
-_ACTOR: Final = """CASE actor
-    WHEN 'customer' THEN format('cust-{:06d}', account)
-    WHEN 'teller' THEN format('teller-{:02d}', request_bits % 24 + 1)
-    WHEN 'compliance' THEN format('compliance-{}', request_bits % 4 + 1)
+_ACTOR: Final = f"""CASE actor
+    WHEN 'customer' THEN {numbered("cust-", "account")}
+    WHEN 'teller' THEN {numbered("teller-", "request_bits % 24 + 1", 2)}
+    WHEN 'compliance' THEN 'compliance-' || (request_bits % 4 + 1)
     ELSE actor END"""
+_AMOUNT: Final = f"""'{{"amount":', {money("cents")}"""
+_HOW: Final = """',"currency":"', currency, '","channel":"', channel"""
 
 _RENDER: Final = f"""
 position,
-format('acc-{{:06d}}', account) AS stream_id,
+{numbered("acc-", "account")} AS stream_id,
 'account' AS stream_type,
 version,
 CAST(id AS VARCHAR) AS event_id,
@@ -74,24 +73,19 @@ CAST(request AS VARCHAR) AS correlation_id,
 CAST(cause AS VARCHAR) AS causation_id,
 {_ACTOR} AS actor,
 CASE
-    WHEN kind = 'DepositMade' AND schema = 1 THEN {_AMOUNT} || ',"reference":"D-' || position || '"}}'
+    WHEN kind = 'DepositMade' AND schema = 1 THEN concat({_AMOUNT}, ',"reference":"D-', position, '"}}')
+    WHEN kind IN ('DepositMade', 'WithdrawalMade') AND other = 0 THEN
+        concat({_AMOUNT}, {_HOW}, '","reference":"', left(kind, 1), '-', position, '"}}')
     WHEN kind IN ('DepositMade', 'WithdrawalMade') THEN
-        {_AMOUNT} || ',"currency":"' || currency || '","channel":"' || channel
-        || CASE
-            WHEN other = 0 THEN ''
-            WHEN kind = 'DepositMade' THEN format('","from":"acc-{{:06d}}', other)
-            ELSE format('","to":"acc-{{:06d}}', other) END
-        || '","reference":"' || left(kind, 1) || '-' || position || '"}}'
-    WHEN kind = 'WithdrawalRejected' THEN
-        {_AMOUNT} || ',"currency":"' || currency || '","channel":"' || channel
-        || '","reason":"' || reason || '"}}'
+        concat({_AMOUNT}, {_HOW}, CASE kind WHEN 'DepositMade' THEN '","from":"' ELSE '","to":"' END,
+            {numbered("acc-", "other")}, '","reference":"', left(kind, 1), '-', position, '"}}')
+    WHEN kind = 'WithdrawalRejected' THEN concat({_AMOUNT}, {_HOW}, '","reason":"', reason, '"}}')
     WHEN kind = 'AccountOpened' THEN
-        '{{"owner":"' || owner || '","currency":"' || currency
-        || '","opening_channel":"' || channel || '"}}'
-    ELSE '{{"reason":"' || reason || '"}}'
+        concat('{{"owner":"', owner, '","currency":"', currency, '","opening_channel":"', channel, '"}}')
+    ELSE concat('{{"reason":"', reason, '"}}')
 END AS data,
-'{{"user":"' || {_ACTOR} || '","correlationId":"' || CAST(request AS VARCHAR)
-    || coalesce('","causationId":"' || CAST(cause AS VARCHAR), '') || '"}}' AS metadata
+concat('{{"user":"', {_ACTOR}, '","correlationId":"', CAST(request AS VARCHAR),
+    '","causationId":"' || CAST(cause AS VARCHAR), '"}}') AS metadata
 """
 
 _MONEY: Final = "event_type IN ('DepositMade', 'WithdrawalMade')"

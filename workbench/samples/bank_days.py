@@ -113,7 +113,8 @@ class Bank:
         self.size = size = max(12, events // 25)
         self.salt = draw.salt(seed)
         self.events = self.requests = 0
-        self.reach = np.cumsum(draw.heavy_tail(rng, size))
+        self.weight = draw.heavy_tail(rng, size)
+        self.reach = np.cumsum(self.weight)
         self.currency = draw.pick(rng, size, (0.8, 0.12, 0.08)).astype(np.int8)
         self.owner = (rng.random(size) * len(OWNERS)).astype(np.int16)
         self.opened_at = np.zeros(size, dtype=np.int64)
@@ -125,7 +126,7 @@ class Bank:
         days = np.arange(DAYS)
         growth = 0.3 * np.minimum(1, (days + 1) / 30) + 0.7 * np.minimum(1, (days + 1) / 530)
         self.open_by = np.floor(growth * size).astype(np.int64)
-        busy = np.array([draw.weekday_factor(FIRST_DAY + day) for day in days]) * growth**0.7
+        busy = np.array([draw.weekday_factor(FIRST_DAY + day) for day in range(DAYS)]) * growth**0.7
         self.volume = np.diff(np.floor(np.cumsum(busy) / busy.sum() * events), prepend=0)
         closings = np.maximum(0, days - 60) / (DAYS - 60) * 0.04 * size
         self.closings = np.diff(np.floor(closings), prepend=0).astype(np.int64)
@@ -196,7 +197,7 @@ class Bank:
         size = len(accounts)
         midnight = (FIRST_DAY + day) * draw.DAY
         recorded = midnight + draw.between(self.rng, size, 15 * draw.HOUR, 18 * draw.HOUR)
-        shared = {
+        shared: dict[str, npt.ArrayLike] = {
             "account": accounts,
             "request": self._new_requests(size),
             "channel": BRANCH,
@@ -216,7 +217,8 @@ class Bank:
     def _customers(self, opened: int, size: int) -> draw.Ints:
         """Draw accounts by their weight, in order of their number."""
         points = np.sort(self.rng.random(size)) * self.reach[opened - 1]
-        return np.minimum(np.searchsorted(self.reach, points), opened - 1)
+        found: draw.Ints = np.minimum(np.searchsorted(self.reach, points), opened - 1)
+        return found
 
     def _ordinary(self, day: int, opened: int, size: int) -> Rows:
         """Deposits, withdrawals and transfers that customers ask for."""
@@ -232,9 +234,12 @@ class Bank:
         cents = np.maximum(1, np.round(euros * 100)).astype(np.int64)
         cents = np.where(channel == ATM, cents // 1000 * 1000 + 1000, cents)
         # A transfer goes to an account in the same currency; otherwise it leaves the bank.
-        target = self._customers(opened, size)[rng.permutation(size)]
-        inside = (what == 2) & (target != accounts) & ~self.closed[target]
-        inside &= self.currency[target] == self.currency[accounts]
+        transfers = np.flatnonzero(what == 2)
+        target = rng.permutation(self._customers(opened, len(transfers)))
+        inside = (target != accounts[transfers]) & ~self.closed[target]
+        inside &= self.currency[target] == self.currency[accounts[transfers]]
+        other = np.zeros(size, dtype=np.int64)
+        other[transfers] = np.where(inside, target + 1, 0)
         rows = _rows(
             size,
             account=accounts,
@@ -243,7 +248,7 @@ class Bank:
             cents=cents,
             request=self._new_requests(size),
             channel=channel,
-            other=np.where(inside, target + 1, 0),
+            other=other,
             reason=np.where(what == 3, NO_FUNDS, -1),
             actor=np.where(channel == BRANCH, TELLER, CUSTOMER),
         )
@@ -349,7 +354,7 @@ class Bank:
         working = (8 * draw.HOUR, 14 * draw.HOUR)
         self._queue(day + 1, review, working, kind=FROZEN, reason=REVIEW, actor=COMPLIANCE)
         frozen = where(rows, rows["kind"] == FROZEN)
-        weight = np.diff(self.reach, prepend=0)[frozen["account"]]
+        weight = self.weight[frozen["account"]]
         ends = (self.rng.random(len(weight)) < 0.88) | (weight > 4)
         after = 1 + draw.pick(self.rng, len(weight), (0.4, 0.25, 0.15, 0.1, 0.1))
         for days in range(1, 6):

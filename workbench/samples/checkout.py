@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from workbench.samples import draw
 from workbench.samples.checkout_days import KINDS, PRODUCTS, days
-from workbench.samples.domain import Domain, ReadModel, Rows
+from workbench.samples.domain import Domain, ReadModel, Rows, money, numbered
 
 CHANNELS: Final = ("web", "app", "phone")
 CARRIERS: Final = ("northpost", "swift", "parcelina")
@@ -59,15 +59,9 @@ def _table(rows: Rows, position: npt.NDArray[np.int64]) -> Any:
     return pa.table(columns)
 
 
-def _money(cents: str) -> str:
-    return f"{cents} // 100 || '.' || lpad(CAST({cents} % 100 AS VARCHAR), 2, '0')"
-
-
 def _line(line: int) -> str:
-    return (
-        f'\'{{"sku":"\' || sku_{line} || \'","quantity":\' || quantity_{line} '
-        f"|| ',\"price\":' || {_money(f'price_{line}')} || '}}'"
-    )
+    price = money(f"price_{line}")
+    return f"""concat('{{"sku":"', sku_{line}, '","quantity":', quantity_{line}, ',"price":', {price}, '}}')"""
 
 
 def _of_line(column: str) -> str:
@@ -81,18 +75,22 @@ _STREAM_TYPE: Final = """CASE
     ELSE 'inventory' END"""
 _ACTOR: Final = f"""CASE
     WHEN kind <> 'OrderCreated' THEN 'service:' || {_STREAM_TYPE}
-    WHEN channel = 'phone' THEN format('agent-{{:02d}}', n % 9 + 1)
-    ELSE format('cust-{{:05d}}', customer) END"""
+    WHEN channel = 'phone' THEN {numbered("agent-", "n % 9 + 1", 2)}
+    ELSE {numbered("cust-", "customer", 5)} END"""
 _SCHEMA: Final = (
     "CASE WHEN kind IN ('OrderCreated', 'PaymentProcessed', 'PaymentFailed') THEN schema ELSE 1 END"
 )
-# Quantity and SKU, as all inventory events tell them.
-_GOODS: Final = f"""',"sku":"' || {_of_line("sku")} || '","quantity":' || {_of_line("quantity")}"""
+# What all inventory events tell, and all payments.
+_GOODS: Final = f"""',"sku":"', {_of_line("sku")}, '","quantity":', {_of_line("quantity")}"""
+_AMOUNT: Final = f"""',"amount":', {money("cents")}"""
+_PAID_BY: Final = (
+    """CASE schema WHEN 2 THEN ',"currency":"EUR","provider":"' || provider || '"' END"""
+)
 
 _RENDER: Final = f"""
 position,
-{_STREAM_TYPE} || CASE {_STREAM_TYPE}
-    WHEN 'inventory' THEN format('-{{:06d}}-{{}}', n, line + 1) ELSE format('-{{:06d}}', n) END AS stream_id,
+concat({_STREAM_TYPE}, {numbered("-", "n")}, CASE {_STREAM_TYPE} WHEN 'inventory' THEN '-' || (line + 1) END)
+    AS stream_id,
 {_STREAM_TYPE} AS stream_type,
 version,
 CAST(id AS VARCHAR) AS event_id,
@@ -103,26 +101,24 @@ recorded_at,
 CAST(flow AS VARCHAR) AS correlation_id,
 CAST(cause AS VARCHAR) AS causation_id,
 {_ACTOR} AS actor,
-format('{{{{"orderId":"order-{{:06d}}","status":"', n) || CASE kind
+concat('{{"orderId":"', {numbered("order-", "n")}, '","status":"', CASE kind
     WHEN 'OrderCreated' THEN
-        format('placed","customerId":"cust-{{:05d}}","total":', customer) || {_money("cents")}
-        || ',"lines":[' || {_line(0)}
-        || CASE WHEN lines > 1 THEN ',' || {_line(1)} ELSE '' END
-        || CASE WHEN lines > 2 THEN ',' || {_line(2)} ELSE '' END || ']'
-        || CASE WHEN schema = 2 THEN ',"currency":"EUR","salesChannel":"' || channel || '"' ELSE '' END
-    WHEN 'InventoryReserved' THEN 'reserved"' || {_GOODS}
-    WHEN 'InventoryReservationFailed' THEN 'out_of_stock"' || {_GOODS} || ',"available":0'
-    WHEN 'InventoryReleased' THEN 'released"' || {_GOODS}
-    WHEN 'PaymentProcessed' THEN 'paid","amount":' || {_money("cents")} || CASE WHEN schema = 2
-        THEN ',"currency":"EUR","provider":"' || provider || '"' ELSE '' END
-    WHEN 'PaymentFailed' THEN 'payment_failed","amount":' || {_money("cents")}
-        || ',"reason":"' || declined || '"'
-        || CASE WHEN schema = 2 THEN ',"currency":"EUR","provider":"' || provider || '"' ELSE '' END
-    WHEN 'OrderShipped' THEN 'shipped","carrier":"' || carrier || format('","trackingCode":"T{{:09d}}"', n)
+        concat('placed","customerId":"', {numbered("cust-", "customer", 5)}, '","total":', {money("cents")},
+            ',"lines":[', {_line(0)}, CASE WHEN lines > 1 THEN ',' || {_line(1)} END,
+            CASE WHEN lines > 2 THEN ',' || {_line(2)} END, ']',
+            CASE schema WHEN 2 THEN ',"currency":"EUR","salesChannel":"' || channel || '"' END)
+    WHEN 'InventoryReserved' THEN concat('reserved"', {_GOODS})
+    WHEN 'InventoryReservationFailed' THEN concat('out_of_stock"', {_GOODS}, ',"available":0')
+    WHEN 'InventoryReleased' THEN concat('released"', {_GOODS})
+    WHEN 'PaymentProcessed' THEN concat('paid"', {_AMOUNT}, {_PAID_BY})
+    WHEN 'PaymentFailed' THEN
+        concat('payment_failed"', {_AMOUNT}, ',"reason":"', declined, '"', {_PAID_BY})
+    WHEN 'OrderShipped' THEN
+        concat('shipped","carrier":"', carrier, '","trackingCode":"', {numbered("T", "n", 9)}, '"')
     WHEN 'OrderCompleted' THEN 'completed"'
-    ELSE 'cancelled"' END || '}}' AS data,
-'{{"user":"' || {_ACTOR} || '","correlationId":"' || CAST(flow AS VARCHAR)
-    || coalesce('","causationId":"' || CAST(cause AS VARCHAR), '') || '"}}' AS metadata
+    ELSE 'cancelled"' END, '}}') AS data,
+concat('{{"user":"', {_ACTOR}, '","correlationId":"', CAST(flow AS VARCHAR),
+    '","causationId":"' || CAST(cause AS VARCHAR), '"}}') AS metadata
 """
 
 CHECKOUT: Final = Domain(

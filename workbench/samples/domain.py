@@ -23,6 +23,25 @@ def where(rows: Rows, chosen: npt.NDArray[Any]) -> Rows:
     return {name: column[chosen] for name, column in rows.items()}
 
 
+def numbered(prefix: str, column: str, digits: int = 6) -> str:
+    """Write SQL for an identity such as ``acc-000001``; a large number takes more digits.
+
+    >>> numbered("acc-", "n", 2)
+    "CASE WHEN n < 100 THEN 'acc-' || substr(CAST(n + 100 AS VARCHAR), 2) ELSE 'acc-' || n END"
+    """
+    limit = 10**digits
+    # Half the time of format('acc-{:06d}', n), and this is written for every event.
+    return (
+        f"CASE WHEN {column} < {limit} THEN '{prefix}' || substr(CAST({column} + {limit} AS VARCHAR), 2) "
+        f"ELSE '{prefix}' || {column} END"
+    )
+
+
+def money(cents: str) -> str:
+    """Write SQL for an amount with two places, from whole cents."""
+    return f"CAST(CAST({cents} AS DECIMAL(18,0)) * CAST(0.01 AS DECIMAL(3,2)) AS VARCHAR)"
+
+
 @dataclass(frozen=True, slots=True)
 class ReadModel:
     """The clean definition of a read model, as SQL over ``events``.

@@ -26,7 +26,8 @@ _RHYTHM: Final = np.cumsum(
 def times_of_day(rng: np.random.Generator, size: int) -> Ints:
     """Draw times in microseconds after midnight, by the rhythm of a day."""
     hours = np.interp(rng.random(size) * _RHYTHM[-1], _RHYTHM, np.arange(25))
-    return np.minimum((hours * HOUR).astype(np.int64), DAY - 1)
+    times: Ints = np.minimum((hours * HOUR).astype(np.int64), DAY - 1)
+    return times
 
 
 def day_number(date: str) -> int:
@@ -74,7 +75,7 @@ def scramble(numbers: Ids) -> Ids:
     """Turn counters into numbers without a visible order: splitmix64, which is one to one.
 
     >>> scramble(np.array([1, 2], dtype=np.uint64)).tolist()
-    [10451216379200822465, 13757245211066428519]
+    [10451216379200822465, 10905525725756348110]
     """
     mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

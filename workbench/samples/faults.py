@@ -60,7 +60,7 @@ def write_read_model(
     applied = ", ".join(f"{sql} AS {name}" for name, sql in model.applied.items())
     con.execute(f"CREATE OR REPLACE TEMP VIEW applied AS SELECT {applied} FROM logged")
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE heads AS SELECT key, {_aggregates(model, ' AS ')}, "
+        f"CREATE OR REPLACE TEMP TABLE heads AS SELECT key, {_aggregates(model)}, "
         f"{model.version} AS version, max(position) AS position, count(*) AS length, "
         f"bool_or({model.ends}) AS ended FROM applied GROUP BY key"
     )
@@ -102,10 +102,8 @@ def _reader(events: tuple[Path, ...]) -> str:
     return f"read_json([{names}], format = 'newline_delimited', columns = {{{columns}}})"
 
 
-def _aggregates(model: ReadModel, assign: str) -> str:
-    if assign == " AS ":
-        return ", ".join(f"{sql} AS {name}" for name, sql in model.columns.items())
-    return ", ".join(f"{name} := {sql}" for name, sql in model.columns.items())
+def _aggregates(model: ReadModel) -> str:
+    return ", ".join(f"{sql} AS {name}" for name, sql in model.columns.items())
 
 
 def _shuffled(seed: int, *parts: str) -> str:
@@ -130,7 +128,7 @@ def _compute_variants(con: duckdb.DuckDBPyConnection, model: ReadModel, seed: in
         "CREATE OR REPLACE TEMP TABLE steps AS SELECT *, row_number() OVER "
         "(PARTITION BY key ORDER BY position) AS step FROM applied SEMI JOIN candidates USING (key)"
     )
-    state = f"struct_pack({_aggregates(model, ' := ')})"
+    state = ", ".join(f"{name} := {sql}" for name, sql in model.columns.items())
     once, twice = "", ", (VALUES (1), (2)) c(copy)"
     variants = [
         ("none", once, "s.step <= e.step"),
@@ -138,7 +136,7 @@ def _compute_variants(con: duckdb.DuckDBPyConnection, model: ReadModel, seed: in
         ("doubled_event", twice, "copy = 1 OR s.step = e.step"),
     ]
     selects = [
-        f"SELECT {text(name)} AS fault, key, mark, {state} AS state FROM (SELECT s.*, e.step AS mark "
+        f"SELECT {text(name)} AS fault, key, mark, struct_pack({state}) AS state FROM (SELECT s.*, e.step AS mark "
         f"FROM steps s JOIN steps e USING (key){copies} WHERE {condition}) GROUP BY key, mark"
         for name, copies, condition in variants
     ]

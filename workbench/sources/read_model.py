@@ -149,7 +149,8 @@ def _read_path(path: Path, model: ReadModel) -> pa.Table:
         raise ConfigError(
             message + did_you_mean(path.name, [item.name for item in folder.iterdir()])
         )
-    con = duckdb.connect(config={"enable_progress_bar": "false", "TimeZone": "UTC"})
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     try:
         if path.suffix in (".duckdb", ".db"):
             con.execute(f"ATTACH {text(str(path))} AS model (READ_ONLY)")

@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -29,6 +29,9 @@ Con = duckdb.DuckDBPyConnection
 
 LOAD_MEMORY: Final = "500MB"
 """DuckDB's share of the 1 GB that a load may take; it spills to disk beyond."""
+
+REMEMBERED: Final = 1_000
+"""Answers that are kept; a slider makes a view for each of its steps."""
 
 _HELD_BY = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
@@ -50,6 +53,8 @@ class Database:
         self.path = path
         self.read_only = read_only
         self.generation = 0  # grows with each write; what was remembered before is stale then
+        self._remembered: dict[str, list[tuple[Any, ...]]] = {}
+        self._remembered_at = 0
         self._wait = wait
         self._names = itertools.count(1)
         self._con = duckdb.connect(
@@ -101,6 +106,17 @@ class Database:
         finally:
             self.generation += 1
             self._attach(read_only=True)
+
+    def remember(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query of ours whose answer holds until something is written to the log."""
+        if self._remembered_at != self.generation:
+            self._remembered.clear()
+            self._remembered_at = self.generation
+        if sql not in self._remembered:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            self._remembered[sql] = self.cursor().execute(sql).fetchall()
+        return self._remembered[sql]
 
     def keep(self, sql: str, owner: object, prefix: str = "result") -> str:
         """Store a query's rows in the workspace for as long as ``owner`` lives; return the table."""

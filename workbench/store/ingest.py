@@ -7,22 +7,23 @@ counts add up: read = stored + duplicate + rejected.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from workbench._sql import ident, text
-from workbench.errors import LoadError, LogError, SourceError
+from workbench.errors import LoadError, SourceError
 from workbench.event import COLUMNS, MAPPABLE, REQUIRED
 from workbench.sources.base import Batch, Bookmark, Report, Shape, Source
-from workbench.store import schema, settle
+from workbench.store import schema, settle, typed
 from workbench.store.database import Database
 from workbench.store.fields import Field
+from workbench.store.typed import TypedColumn
 
 Con = duckdb.DuckDBPyConnection
-Typed = Mapping[str, tuple[Field, int]]
 Progress = Callable[[int, int | None], None]
 """Called after each committed batch with (records read, about how many there are)."""
 
@@ -100,29 +101,30 @@ def load(
     """
     with database.writing() as con:
         schema.refresh_hashes(con)
-        settle.prepare(con, prepare)
+        typed.prepare(con, prepare)
         load_id, bookmark = _begin(con, source)
         counts = Counts()
         try:
             with source.read(bookmark) as reading:
                 try:
                     for batch in reading.batches():
-                        counts.add(_append(con, load_id, source.name, reading.shape, batch))
+                        with _writing_to(database, source, counts):
+                            counts.add(_append(con, load_id, source.name, reading.shape, batch))
                         if progress is not None:
                             progress(counts.read, reading.total)
                 except BaseException:
-                    _end(con, load_id, "interrupted", reading.report())
+                    with contextlib.suppress(duckdb.Error):  # what broke the load comes first
+                        _end(con, load_id, "interrupted", reading.report())
                     raise
                 report = reading.report()
         except SourceError as error:
             message = f"{error}\n  {counts.stored:,} events of this load are committed and stay"
-            raise type(error)(
-                message, hint="run the same load again: it goes on from there"
-            ) from error
-        except duckdb.Error as error:
-            raise _unwritable(error, database, source, counts) from error
-        _end(con, load_id, "complete", report)
+            hint = "run the same load again: it goes on from there"
+            raise type(error)(message, hint=None if hint in message else hint) from error
+        with _writing_to(database, source, counts):
+            _end(con, load_id, "complete", report)
         try:
+            typed.widen(con)
             settle.settle(con)
         except duckdb.Error as error:
             message = f"{database.label}: all events are in, but putting them in order failed: {_first(error)}"
@@ -139,17 +141,17 @@ def _first(error: BaseException) -> str:
     return str(error).splitlines()[0]
 
 
-def _unwritable(
-    error: duckdb.Error, database: Database, source: Source, counts: Counts
-) -> LogError | LoadError:
-    message = (
-        f"{database.label} could not take more from {source.name}: {_first(error)}\n"
-        f"  {counts.stored:,} events of this load are committed and stay"
-    )
-    return LoadError(
-        message,
-        hint="mend the cause (disk space?), then run the same load again: it goes on from there",
-    )
+@contextlib.contextmanager
+def _writing_to(database: Database, source: Source, counts: Counts) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        message = (
+            f"{database.label} could not take more from {source.name}: {_first(error)}\n"
+            f"  {counts.stored:,} events of this load are committed and stay"
+        )
+        hint = "mend the cause (disk space?), then run the same load again: it goes on from there"
+        raise LoadError(message, hint=hint) from error
 
 
 # -- the load's own row --------------------------------------------------------------------------
@@ -230,8 +232,8 @@ def _append(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> 
 
 
 def _store(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> Counts:
-    typed = settle.typed_fields(con)
-    _stage(con, source, shape, typed)
+    columns = typed.columns(con)
+    _stage(con, source, shape, columns)
     read = batch.rows.num_rows
     rejected = _one(con, "SELECT count(*) FROM staged WHERE reject IS NOT NULL")
     if rejected:
@@ -242,14 +244,18 @@ def _store(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> C
         )
         con.execute("DELETE FROM staged WHERE reject IS NOT NULL")
     duplicate, conflicting = _drop_known(con, load_id, source)
-    names = [name for name in (*COLUMNS, "id_hash", *typed) if name not in ("position", "source")]
+    names = [
+        name
+        for name in (*COLUMNS, "id_hash", *(column.name for column in columns))
+        if name not in ("position", "source")
+    ]
     listed = ", ".join(map(ident, names))
     con.execute(
         f"INSERT INTO log.main.events_tail (position, source, {listed}) "
         "SELECT (SELECT coalesce(max(position), 0) FROM log.main.events) + row_number() OVER (ORDER BY n), "
         f"{text(source)}, {listed} FROM staged ORDER BY n"
     )
-    _count_misfits(con, typed)
+    typed.count_misfits(con, "staged")
     stored = _one(con, "SELECT count(*) FROM staged")
     con.execute("DROP TABLE staged")
     return Counts(read, stored, duplicate, rejected + conflicting)
@@ -259,7 +265,7 @@ def _one(con: Con, sql: str) -> int:
     return int(con.execute(sql).fetchall()[0][0])
 
 
-def _stage(con: Con, source: str, shape: Shape, typed: Typed) -> None:
+def _stage(con: Con, source: str, shape: Shape, columns: Sequence[TypedColumn]) -> None:
     """Shape the raw batch into a table ``staged``: canonical columns, and why a row is no event."""
     # Prefixed, since a raw batch may well have columns of the same names.
     shaped = ", ".join(f"({shape.columns.get(name, 'NULL')}) AS wb_{name}" for name in MAPPABLE)
@@ -291,7 +297,7 @@ def _stage(con: Con, source: str, shape: Shape, typed: Typed) -> None:
         judged AS (SELECT *, coalesce({", ".join(checks)}) AS wb_reject FROM shaped),
         canonical AS (SELECT wb_n AS n, {canonical}, hash({final["event_id"]}) AS id_hash,
             wb_reject AS reject, CASE WHEN wb_reject IS NOT NULL THEN {raw} END AS raw FROM judged)
-        SELECT *{"".join(f", {item.value_sql} AS {ident(name)}" for name, (item, _) in typed.items())}
+        SELECT *{"".join(f", {column.value_sql} AS {ident(column.name)}" for column in columns)}
         FROM canonical"""
     )
 
@@ -347,14 +353,3 @@ def _drop_known(con: Con, load_id: int, source: str) -> tuple[int, int]:
     conflicting = _one(con, "SELECT count(*) FROM repeated WHERE NOT same")
     con.execute("DELETE FROM staged WHERE n IN (SELECT n FROM repeated)")
     return duplicate, conflicting
-
-
-def _count_misfits(con: Con, typed: Typed) -> None:
-    """Count values of this batch that are there but do not fit their typed column."""
-    for name, (item, _) in typed.items():
-        if item.may_be_unusable:
-            con.execute(
-                "UPDATE log.main.typed_columns SET misfits = misfits + (SELECT count(*) FROM staged "
-                f"WHERE {ident(name)} IS NULL AND {item.raw_sql} IS NOT NULL) WHERE column_name = ?",
-                [name],
-            )

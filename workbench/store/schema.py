@@ -43,7 +43,7 @@ def create(con: Con) -> None:
     con.execute("CREATE TABLE log.main.meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL)")
     con.execute(
         "CREATE TABLE log.main.typed_columns (column_name VARCHAR PRIMARY KEY, path VARCHAR, "
-        "type VARCHAR, misfits BIGINT)"
+        "type VARCHAR, narrow BOOLEAN, misfits BIGINT)"
     )
     con.execute(
         "CREATE TABLE log.main.loads (load_id BIGINT PRIMARY KEY, source VARCHAR, kind VARCHAR, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -143,6 +144,17 @@ class Table:
         body = _html.table(names, rows, numeric=numeric)
         body += "".join(_html.note(line) for line in [self._more(count), *self.notes] if line)
         return _html.card(self.title, body, subtitle=self._subtitle())
+
+    def chart(self, **options: Any) -> Any:
+        """Draw the result; ``workbench.charts`` says how, and which options there are.
+
+        Raises
+        ------
+        ConfigError
+            There is no chart of such a result.
+        """
+        # By name: charts stand above the store, and Altair is not imported before something is drawn.
+        return importlib.import_module("workbench.charts").draw(self, **options)
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
-from workbench._sql import any_of, literal, text
+from workbench._sql import any_of, ident, literal, text
 from workbench.errors import MomentError, QueryError, StreamNotFound, did_you_mean
 from workbench.moments import Clock, Moment
-from workbench.store import settle
 from workbench.store.database import Database, query_error
 from workbench.store.fields import Field
 
@@ -45,7 +44,6 @@ class View:
     database: Database
     conditions: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
-    _remembered: dict[Any, tuple[int, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     # -- narrowing -------------------------------------------------------------------------------
 
@@ -55,7 +53,6 @@ class View:
             self,
             conditions=(*self.conditions, condition),
             words=(*self.words, words),
-            _remembered={},
         )
 
     def where(
@@ -145,27 +142,20 @@ class View:
         """Run a query of ours and return its rows."""
         return self.database.cursor().execute(sql).fetchall()
 
-    def remember(self, key: Any, sql: str) -> list[tuple[Any, ...]]:
+    def remember(self, sql: str) -> list[tuple[Any, ...]]:
         """Like :meth:`rows`, but asked once for as long as nothing is written to the log."""
-        kept = self._remembered.get(key)
-        if kept is None or kept[0] != self.database.generation:
-            kept = (self.database.generation, self.rows(sql))
-            self._remembered[key] = kept
-        return kept[1]
+        return self.database.remember(sql)
 
     @property
     def count(self) -> int:
         """The number of events."""
-        return int(
-            self.remember("count", f"SELECT count(*) FROM {EVENTS} WHERE {self.filter}")[0][0]
-        )
+        return int(self.remember(f"SELECT count(*) FROM {EVENTS} WHERE {self.filter}")[0][0])
 
     @property
     def types(self) -> dict[str, int]:
         """Event type -> number of events, most frequent first."""
         rows = self.remember(
-            "types",
-            f"SELECT event_type, count(*) AS n FROM {EVENTS} WHERE {self.filter} GROUP BY 1 ORDER BY n DESC, 1",
+            f"SELECT event_type, count(*) AS n FROM {EVENTS} WHERE {self.filter} GROUP BY 1 ORDER BY n DESC, 1"
         )
         return dict(rows)
 
@@ -177,31 +167,24 @@ class View:
         MomentError
             No event of the log has a time on that clock.
         """
+        # Of the whole log: a narrowed view must not run on another clock than the log itself.
         recorded, occurred = self.remember(
-            "clocks",
-            f"SELECT count(recorded_at), count(occurred_at) FROM {EVENTS} WHERE {self.filter}",
+            f"SELECT count(recorded_at), count(occurred_at) FROM {EVENTS}"
         )[0]
         if wanted is None:
             # The clock that knows more events; on a tie, what was known.
             wanted = "recorded" if recorded >= occurred and recorded else "occurred"
-        if self.count and not (recorded if wanted == "recorded" else occurred):
+        if recorded + occurred and not (recorded if wanted == "recorded" else occurred):
             other: Clock = "occurred" if wanted == "recorded" else "recorded"
             message = f"{self.database.label}: no event says when it was {wanted}."
-            has_other = recorded if other == "recorded" else occurred
-            raise MomentError(
-                message,
-                hint=f"use clock={other!r}"
-                if has_other
-                else "cut by position= or version= instead",
-            )
+            raise MomentError(message, hint=f"use clock={other!r}")
         return wanted
 
     def without_time(self, clock: Clock) -> int:
         """The number of events that have no time on a clock, and so are at no moment of it."""
         return int(
             self.remember(
-                ("untimed", clock),
-                f"SELECT count(*) FROM {EVENTS} WHERE {self.filter} AND {clock}_at IS NULL",
+                f"SELECT count(*) FROM {EVENTS} WHERE {self.filter} AND {clock}_at IS NULL"
             )[0][0]
         )
 
@@ -209,30 +192,35 @@ class View:
     def versions_order_streams(self) -> bool:
         """Whether every event has a version and no two of a stream share one."""
         return not self.remember(
-            "versions",
-            # One scan: a missing version is a group of its own and shows up as any clash does.
-            f"SELECT 1 FROM {EVENTS} WHERE version IS NULL UNION ALL (SELECT 1 FROM {EVENTS} "
-            "GROUP BY stream_id, version HAVING count(*) > 1) LIMIT 1",
+            f"SELECT 1 FROM {EVENTS} WHERE {self.filter} AND version IS NULL UNION ALL (SELECT 1 FROM {EVENTS} "
+            f"WHERE {self.filter} GROUP BY stream_id, version HAVING count(*) > 1) LIMIT 1"
         )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all events lie in the order of stream and version."""
+        return not self.remember("SELECT 1 FROM log.main.events_tail LIMIT 1")
 
     def read(self, wanted: Field) -> Reader:
         """Say how to read a field: from its typed column where that is exact, else from the payload."""
-        typed = self.database_fields().get(wanted.typed_column)
-        if typed is not None and typed[1] == 0:
-            return Reader(f'"{wanted.typed_column.replace(chr(34), chr(34) * 2)}"', None)
+        if self._typed(wanted) is not None:
+            return Reader(ident(wanted.typed_column), None)
         if not wanted.may_be_unusable:
             return Reader(wanted.value_sql, None)
         return Reader(
             wanted.value_sql, f"{wanted.raw_sql} IS NOT NULL AND ({wanted.value_sql}) IS NULL"
         )
 
-    def database_fields(self) -> dict[str, tuple[Field, int]]:
-        """Return the fields with typed columns, and their numbers of misfits."""
-        kept = self._remembered.get("fields")
-        if kept is None or kept[0] != self.database.generation:
-            kept = (self.database.generation, settle.typed_fields(self.database.cursor()))
-            self._remembered["fields"] = kept
-        return kept[1]
+    def narrow(self, wanted: Field) -> bool:
+        """Whether a decimal field has a typed column of at most four places, in a machine integer."""
+        return self._typed(wanted) is True
+
+    def _typed(self, wanted: Field) -> bool | None:
+        """Whether an exact typed column of a field is narrow; None when there is none."""
+        found = self.remember(
+            "SELECT column_name, narrow FROM log.main.typed_columns WHERE misfits = 0"
+        )
+        return dict(found).get(wanted.typed_column)
 
     def require_stream(self, stream: str) -> None:
         """Check that a stream is there.

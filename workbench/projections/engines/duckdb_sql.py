@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from workbench._sql import any_of, ident, literal
+from workbench._sql import DECIMAL, any_of, ident, literal
 from workbench.errors import ProjectionError
 from workbench.moments import Clock, Moment
 from workbench.projections.columns import (
@@ -34,7 +34,7 @@ class Compiled:
 def replay_sql(projection: Projection, view: View, moment: Moment) -> Compiled:
     """Compile to one row for each key, as of a moment.
 
-    The query gives the key, the columns, then ``version`` and ``position`` of the last event that was
+    The query gives the key, the columns, then ``version`` and ``position`` up to which events were
     applied, and ``events``, the number of them.
     """
     reading = _Reading(projection, view)
@@ -52,7 +52,7 @@ def replay_sql(projection: Projection, view: View, moment: Moment) -> Compiled:
         f"{_sql(column, reading, over='')} AS {ident(name)}"
         for name, column in projection.columns.items()
     ]
-    version = "arg_max(stream_version, ord)" if events.by_stream else "count(*)"
+    version = "max(stream_version)" if events.by_stream else "count(*)"
     ctes = f"applied AS NOT MATERIALIZED ({events.sql})"
     alive = "applied"
     if projection.ends:
@@ -61,7 +61,7 @@ def replay_sql(projection: Projection, view: View, moment: Moment) -> Compiled:
         alive = f"applied LEFT JOIN ended USING ({keys}) WHERE last_end IS NULL OR ord > last_end"
     sql = (
         f"WITH {ctes} SELECT {keys}, {', '.join(columns)}, {version} AS version, "
-        f"arg_max(position, ord) AS position, count(*) AS events FROM {alive} GROUP BY ALL"
+        f"max(position) AS position, count(*) AS events FROM {alive} GROUP BY ALL"
     )
     return Compiled(sql, events.clock)
 
@@ -214,6 +214,9 @@ def _aggregate(column: Aggregate, reading: _Reading, over: str) -> str:
             sql = f"min({value}) {chosen}"
         case "collect":
             sql = f"coalesce(list({value}{'' if over else ' ORDER BY ord'}) {present}, [])"
+    if column.field is not None and column.field.type == "decimal" and column.kind != "count":
+        # The same type whether the field was read from a narrow column or from the payload.
+        sql = f"CAST({sql} AS {DECIMAL}{'[]' if column.kind == 'collect' else ''})"
     # With a value that is there but cannot be read, the result is not known; a wrong one is worse.
     broken = reading.unusable(
         [*read, *((part[0] for part in column.where.parts) if column.where else ())]

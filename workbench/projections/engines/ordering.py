@@ -27,12 +27,15 @@ class Applied:
         The view, cut at the moment.
     by_stream
         Whether a row is a stream.
+    in_physical_order
+        Whether a settled log's rows lie in the order of key and ``ord``.
     """
 
     sql: str
     clock: Clock
     view: View
     by_stream: bool
+    in_physical_order: bool
 
 
 def applied(
@@ -57,6 +60,7 @@ def applied(
         cut = cut.narrowed(any_of("event_type", types), "the types that it handles")
     clock = view.clock(moment.clock)
     whole = by_stream(key)
+    physical = False
     keys = {name: view.read(field).value for name, field in key.items()}
     listed = [f"{expression} AS {ident(name)}" for name, expression in keys.items()]
     listed += [f"{expression} AS {ident(name)}" for name, expression in columns.items()]
@@ -67,7 +71,7 @@ def applied(
     elif not whole:
         order = "position"
     elif view.versions_order_streams:
-        order = "version"
+        order, physical = "version", True
     else:
         order = f"row_number() OVER (PARTITION BY {partition} ORDER BY version, position)"
     known = " AND ".join(f"{expression} IS NOT NULL" for expression in keys.values())
@@ -78,4 +82,4 @@ def applied(
     )
     if not whole:  # an event without the key touches no row; a stream's id is never NULL
         sql += f" AND {known}"
-    return Applied(sql, clock, cut, whole)
+    return Applied(sql, clock, cut, whole, physical)

@@ -1,13 +1,15 @@
 """CSV: a header line, then records; a quoted field may hold delimiters and newlines.
 
 Records are cut in whole-buffer steps, by the parity of the quotes before each byte. That is right as long as
-quotes stand where RFC 4180 has them. A record in which they do not is read by Python's ``csv``, alone, with
-the same rules; what that cannot read is a reject, one line long. So a bad record never swallows its followers.
+quotes stand where RFC 4180 has them. Where they do not, some records are read one by one: a quote in a bare
+field is a character, and what cannot be read is a reject, one line long. So a bad record never swallows its
+followers.
 """
 
 from __future__ import annotations
 
-import csv
+import functools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -29,6 +31,9 @@ _DELIMITERS: Final = ",;\t|"
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
 #: Bytes that are looked at after an irregular record; doubled as long as all goes well.
 _CAREFUL: Final = 64 << 10
+#: Records that are read one by one at first; four times as many as long as they are irregular.
+_FEW: Final = 16
+_QUOTED: Final = re.compile(rb'"([^"]*(?:""[^"]*)*)"(?!")')
 _NOT_TEXT: Final = "the record is not UTF-8 text"
 
 
@@ -44,7 +49,7 @@ class _Record:
     """One record that was read alone; ``fields`` None: why it cannot be read is ``problem``."""
 
     length: int
-    fields: list[bytes] | None
+    fields: list[bytes | None] | None
     problem: str | None = None
 
 
@@ -64,11 +69,11 @@ class Delimited:
             return Survey({}, 0)
         first = text.partition(b"\n")[0]
         delimiter = max(_DELIMITERS, key=lambda sign: first.count(sign.encode()))
-        header = _read_one(text, delimiter, ended=True)
+        header = _read_one(text, 0, delimiter, ended=True, whole=True)
         if header is None or header.fields is None:
-            message = f"{file.path}: the header cannot be read: {header.problem if header else 'no text'}."
+            message = f"{file.path}: the header cannot be read: {header and header.problem}."
             raise SourceError(message, hint="the first line has to name the columns")
-        shown = [field.decode(errors="replace").strip() for field in header.fields]
+        shown = [(field or b"").decode(errors="replace").strip() for field in header.fields]
         names = [name or f"column{number}" for number, name in enumerate(shown, 1)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             message = f"{file.path}: the header names {', '.join(twice)} more than once."
@@ -93,39 +98,40 @@ class Delimited:
         with open_window(file, offset=mark.offset, size=limits.bytes) as window:
             window.fill()
             mark = end_record(file, mark, window)
-            careful = max(len(window), _CAREFUL)
+            at_once, careful = len(window), _FEW
             while len(window):
-                text = window.peek(careful)
+                text = window.peek(at_once)
                 found = cutter.regular(text, mark)
-                if found is None and not cutter.irregular and len(text) < len(window):
-                    careful *= 2
-                    continue
-                too_long = len(window) > LONGEST
-                if found is None and not cutter.irregular and not window.ended and not too_long:
-                    window.grow()
-                    careful = len(window)
-                    continue
                 if found is not None:
-                    table, length = found
-                    careful *= 2
+                    at_once, careful = at_once * 2, _FEW
+                elif not cutter.irregular and len(text) < len(window):
+                    at_once *= 2
+                    continue
+                elif not cutter.irregular and not window.ended and len(window) <= LONGEST:
+                    window.grow()
+                    at_once = len(window)
+                    continue
                 else:
                     text = window.peek()
-                    one = _read_one(text, survey.delimiter, ended=window.ended or too_long)
-                    if one is None:
-                        window.grow()
-                        continue
-                    unended = not text[: one.length].endswith(b"\n")
-                    if unended and (one.fields is None or len(one.fields) != len(survey.columns)):
-                        yield records.nothing(), replace(mark, unread=len(text))
-                        return
-                    table, length = cutter.single(text[: one.length], one, mark), one.length
-                    careful = _CAREFUL
-                    mark = replace(mark, unended=unended)
+                    whole = window.ended or len(text) > LONGEST
+                    found = cutter.one_by_one(text, mark, careful, ended=window.ended, whole=whole)
+                    at_once, careful = _CAREFUL, careful * 4
+                if found is None and not window.ended:
+                    if len(window) > LONGEST:
+                        message = f"{file.path}: line {mark.line + 1:,} is longer than {LONGEST >> 20} MiB."
+                        raise SourceError(message, hint="take it out of the file, or split it")
+                    window.grow()
+                    continue
+                if found is None:  # half written: the next run sees the rest
+                    yield records.nothing(), replace(mark, unread=len(window))
+                    return
+                table, length = found
+                unended = not text.endswith(b"\n", 0, length)
                 mark = Mark(
                     rows=mark.rows + table.num_rows,
-                    line=mark.line + text.count(b"\n", 0, length) + mark.unended,
+                    line=mark.line + text.count(b"\n", 0, length) + unended,
                     offset=mark.offset + length,
-                    unended=mark.unended,
+                    unended=unended,
                 )
                 window.drop(length)
                 yield table, mark
@@ -139,6 +145,7 @@ class _Cutter:
         self, file: File, delimiter: str, names: list[str], wanted: list[str], rows: int
     ) -> None:
         self._file = file
+        self._sign = delimiter
         self._delimiter = ord(delimiter)
         self._names = names
         self._wanted = {name: names.index(name) for name in wanted if name in names}
@@ -189,22 +196,50 @@ class _Cutter:
         problems[~is_text] = _NOT_TEXT
         return self._table(numbers, whole, raw, columns, pa.array(problems, pa.string())), length
 
-    def single(self, text: bytes, record: _Record, mark: Mark) -> pa.Table:
-        """Make a table of one record that was read alone."""
-        start, end = np.array([0]), np.array([len(text.rstrip(b"\r\n"))])
-        whole, raw = records.texts(text, start, end)
-        problem = record.problem
-        if record.fields is not None and len(record.fields) != len(self._names):
-            problem = self._misfit(len(record.fields))
-        if not whole[0].is_valid:
-            problem = _NOT_TEXT
-        fields = record.fields if problem is None else None
+    def one_by_one(
+        self, text: bytes, mark: Mark, most: int, *, ended: bool, whole: bool
+    ) -> tuple[pa.Table, int] | None:
+        """Read up to ``most`` records at the beginning; None when not even one ends in the text.
+
+        ``ended``: the file ends here; ``whole``: a quote that is not closed here is not waited for.
+        """
+        starts: list[int] = []
+        ends: list[int] = []
+        found: list[_Record] = []
+        at = 0
+        while at < len(text) and len(found) < min(most, self._rows):
+            record = _read_one(text, at, self._sign, ended=ended, whole=whole)
+            if record is None:
+                break
+            line = text[at : at + record.length]
+            complete = record.fields is not None and len(record.fields) == len(self._names)
+            if not line.endswith(b"\n") and not (complete and ended):
+                break  # not all of it is there
+            if line.strip(b"\r\n"):
+                starts.append(at)
+                ends.append(at + len(line.rstrip(b"\r\n")))
+                found.append(record)
+            at += record.length
+        if not at:
+            return None
+        lines, raw = records.texts(text, np.array(starts, np.int64), np.array(ends, np.int64))
+        problems = [
+            _NOT_TEXT if line is None else record.problem or self._misfit(len(record.fields or []))
+            for record, line in zip(found, lines.to_pylist(), strict=True)
+        ]
         columns = {
-            name: pa.array([(fields[nth].decode() or None) if fields else None], pa.string())
+            name: pa.array(
+                [
+                    record.fields[nth] if problem is None and record.fields else None
+                    for record, problem in zip(found, problems, strict=True)
+                ],
+                pa.binary(),
+            ).cast(pa.string())
             for name, nth in self._wanted.items()
         }
-        number = np.array([mark.line + 1])
-        return self._table(number, whole, raw, columns, pa.array([problem], pa.string()))
+        newlines = np.flatnonzero(np.frombuffer(text[:at], np.uint8) == _NEWLINE)
+        numbers = mark.line + 1 + np.searchsorted(newlines, starts)
+        return self._table(numbers, lines, raw, columns, pa.array(problems, pa.string())), at
 
     def _first_odd(self, signs: npt.NDArray[np.uint8], quotes: npt.NDArray[np.int64]) -> int:
         """Return where the first quote is that neither opens nor closes a field; the length if none."""
@@ -212,11 +247,14 @@ class _Cutter:
         before = np.append(np.uint8(_NEWLINE), signs)[opening]
         opens = np.isin(before, [self._delimiter, _NEWLINE, _QUOTE])
         behind = np.append(signs, np.uint8(_NEWLINE))[closing + 1]
-        closes = np.isin(behind, [self._delimiter, _NEWLINE, _RETURN, _QUOTE])
+        closes = np.isin(behind, [self._delimiter, _NEWLINE, _QUOTE])
+        returns = np.flatnonzero(behind == _RETURN)
+        closes[returns] = np.append(signs, [_NEWLINE] * 2)[closing[returns] + 2] == _NEWLINE
         return int(min([len(signs), *opening[~opens][:1], *closing[~closes][:1]]))
 
-    def _misfit(self, count: int) -> str:
-        return f"{count} fields where the header has {len(self._names)}"
+    def _misfit(self, count: int) -> str | None:
+        wanted = len(self._names)
+        return None if count == wanted else f"{count} fields where the header has {wanted}"
 
     def _table(
         self,
@@ -247,23 +285,42 @@ def _unquoted(fields: pa.Array) -> pa.Array:
     return pc.if_else(quoted, inner, fields)
 
 
-def _read_one(text: bytes, delimiter: str, *, ended: bool) -> _Record | None:
-    """Read the first record; None when it does not end in ``text`` and there is more."""
-    taken = 0
+def _read_one(
+    text: bytes, start: int, delimiter: str, *, ended: bool, whole: bool
+) -> _Record | None:
+    """Read the record at ``start``; None when it does not end in ``text`` and there is more."""
+    fields: list[bytes | None] = []
+    at = start
+    while True:
+        if text.startswith(b'"', at):
+            quoted = _QUOTED.match(text, at)
+            if quoted is None:
+                return _bad_line(text, start, "a quote is not closed") if whole else None
+            at = quoted.end()
+            fields.append(quoted[1].replace(b'""', b'"'))
+            at += text.startswith((b"\r\n", b"\r"), at) and text[at + 1 : at + 2] in (b"\n", b"")
+        else:
+            sign = _ends_bare(delimiter).search(text, at)
+            end = sign.start() if sign else len(text)
+            field = text[at:end]
+            if text[end : end + 1] in (b"\n", b""):
+                field = field.removesuffix(b"\r")
+            fields.append(field or None)
+            at = end
+        if at == len(text):
+            return _Record(at - start, fields) if ended else None
+        at += 1
+        if text[at - 1] == _NEWLINE:
+            return _Record(at - start, fields)
+        if text[at - 1] != ord(delimiter):
+            return _bad_line(text, start, "text stands behind a closing quote")
 
-    def lines() -> Iterator[str]:
-        nonlocal taken
-        while taken < len(text):
-            start, taken = taken, (text.find(b"\n", taken) + 1) or len(text)
-            yield text[start:taken].decode("latin-1")
 
-    try:
-        fields = next(csv.reader(lines(), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        if taken == len(text) and not ended:
-            return None
-        line = (text.find(b"\n") + 1) or len(text)
-        return _Record(line, None, f"the line is not CSV: {error}")
-    if taken == len(text) and not ended:
-        return None
-    return _Record(taken, [field.encode("latin-1") for field in fields])
+@functools.cache
+def _ends_bare(delimiter: str) -> re.Pattern[bytes]:
+    return re.compile(b"[\n%s]" % re.escape(delimiter.encode()))
+
+
+def _bad_line(text: bytes, start: int, problem: str) -> _Record:
+    end = text.find(b"\n", start) + 1 or len(text)
+    return _Record(end - start, None, f"the line is not CSV: {problem}")

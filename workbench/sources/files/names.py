@@ -71,17 +71,15 @@ def merged(surveys: Iterable[tuple[str, Mapping[str, str]]], source: str) -> dic
         A column has types that have nothing to do with each other.
     """
     have: dict[str, str] = {}
-    of: dict[str, str] = {}
+    first: dict[str, tuple[str, str]] = {}
     for file, columns in surveys:
         for name, duck_type in columns.items():
             known = have.setdefault(name, duck_type)
-            first = of.setdefault(name, file)
+            first.setdefault(name, (duck_type, file))
             if known == duck_type:
                 continue
             if not {known, duck_type} <= set(_INTEGERS):
-                message = (
-                    f"{source}: column {name} is {known} in {first}, but {duck_type} in {file}."
-                )
+                message = f"{source}: column {name} is {' in '.join(first[name])}, but {duck_type} in {file}."
                 raise ConfigError(
                     message, hint="load these files apart, each with a name of its own"
                 )

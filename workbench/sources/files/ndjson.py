@@ -6,6 +6,7 @@ their order. An empty line is no record, but is counted as a line.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -46,7 +47,7 @@ class Ndjson:
         sound, _ = records.texts(text, starts, ends)
         usable = sound.is_valid().to_numpy(zero_copy_only=False)
         keys = raw_json.keys(text, starts[usable], ends[usable]) if usable.any() else []
-        if not keys and text.lstrip()[:1] == b"[":
+        if _opens_array(text):
             message = f"{file.path} holds one JSON array, not one JSON object a line."
             raise SourceError(message, hint="turn it into NDJSON: jq -c '.[]' in.json > out.ndjson")
         rows = None
@@ -127,6 +128,18 @@ def _whole_lines(text: bytes, most: int) -> int:
     """Return the length of the lines that are ended by a newline, at most so many."""
     newlines = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
     return int(newlines[min(most, len(newlines)) - 1]) + 1 if len(newlines) else 0
+
+
+def _opens_array(text: bytes) -> bool:
+    """Whether the text is one JSON array, rather than a line for each record."""
+    first, _, rest = text.lstrip().partition(b"\n")
+    if not first.startswith(b"["):
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return True
+    return not rest.strip()
 
 
 def _is_object(con: duckdb.DuckDBPyConnection, text: bytes) -> bool:

@@ -27,6 +27,8 @@ _KEPT: Final = (
     "FLOAT", "DOUBLE", "DATE",
 )  # fmt: skip
 _MEMORY: Final = "512MB"
+#: Rows that are read first, to see how large they are: a repeated text is stored once in the file.
+_PROBE: Final = 100
 
 
 class Parquet:
@@ -62,13 +64,32 @@ class Parquet:
                 f"{text(file.name + '#')} || (file_row_number + 1) AS {ident(records.AT)}",
                 f"CAST(coalesce({', '.join(['NULL', *problems])}) AS VARCHAR) AS {ident(records.PROBLEM)}",
             ]
-            reader = con.sql(
-                f"SELECT {', '.join(listed)} FROM read_parquet({_path(file)}, file_row_number=true) "
-                f"WHERE file_row_number >= {mark.rows}"
-            ).to_arrow_reader(_rows(con, file, limits))
-            for batch in reader:
-                mark = Mark(rows=mark.rows + batch.num_rows)
-                yield pa.Table.from_batches([batch]), mark
+            size = min(_rows(con, file, limits), _PROBE)
+            while True:
+                # A cursor of its own: a reader that is left early would block its connection.
+                reader = (
+                    con.cursor()
+                    .sql(
+                        f"SELECT {', '.join(listed)} FROM read_parquet({_path(file)}, file_row_number=true) "
+                        f"WHERE file_row_number >= {mark.rows}"
+                    )
+                    .to_arrow_reader(size)
+                )
+                for batch in reader:
+                    mark = Mark(rows=mark.rows + batch.num_rows)
+                    yield pa.Table.from_batches([batch]), mark
+                    fits = _fitting(batch, limits)
+                    if not size / 2 <= fits <= size * 2:
+                        size = fits
+                        break
+                else:
+                    return
+
+
+def _fitting(batch: pa.RecordBatch, limits: Limits) -> int:
+    """Return how many rows as large as these make up a batch."""
+    rows = limits.bytes * int(batch.num_rows) // max(int(batch.nbytes), 1)
+    return max(1, min(limits.rows, rows))
 
 
 @contextmanager

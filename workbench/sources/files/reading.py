@@ -70,6 +70,7 @@ class Pass:
     def batches(self) -> Iterator[Batch]:
         """Read what is new, file by file."""
         pending: list[pa.Table] = []
+        rows = size = 0
         changed: dict[str, tuple[File, os.stat_result]] = {}
         for item in self._work:
             name = item.file.name
@@ -82,12 +83,11 @@ class Pass:
                 changed[name] = behind
                 if table.num_rows:
                     pending.append(self._conform(table))
-                if (
-                    sum(table.num_rows for table in pending) >= self._limits.rows
-                    or sum(table.nbytes for table in pending) >= self._limits.bytes
-                ):
+                    rows += table.num_rows
+                    size += table.nbytes
+                if rows >= self._limits.rows or size >= self._limits.bytes:
                     yield self._batch(pending, changed)
-                    pending, changed = [], {}
+                    pending, changed, rows, size = [], {}, 0, 0
             self._marks[name] = replace(mark, done=True)
             changed[name] = behind
         if changed:

@@ -124,9 +124,9 @@ class Cluster:
             raise SourceUnavailable(f"{self._source}: not connected")  # noqa: EM102 -- an internal guard
         return self._client
 
-    async def refresh(self) -> None:
-        """Learn anew which topics there are and who leads them."""
-        await self._open.force_metadata_update()
+    async def refresh(self) -> bool:
+        """Learn anew which topics there are and who leads them; False when nobody tells."""
+        return bool(await self._open.force_metadata_update())
 
     def topics(self) -> set[str]:
         """Return every topic that we may see, internal ones included."""

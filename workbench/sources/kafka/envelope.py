@@ -198,7 +198,7 @@ def _column(
 def _keys(path: str) -> tuple[str, ...]:
     r"""Split a path as :func:`~workbench._sql.json_path` does.
 
-    >>> _keys("body.a\.b")
+    >>> _keys(r"body.a\.b")
     ('body', 'a.b')
     """
     return tuple(re.sub(r"\\(.)", r"\1", key) for key in re.findall(r"(?:\\.|[^.\\])+", path))

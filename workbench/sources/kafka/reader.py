@@ -36,17 +36,22 @@ from workbench.sources.kafka.cluster import Cluster, describe
 from workbench.sources.kafka.payload import Cutter
 from workbench.sources.kafka.spans import Span
 
-#: What one table holds at most, about.
-TABLE_BYTES: Final = 48 << 20
-TABLE_ROWS: Final = 100_000
 _SLAB_BYTES: Final = 2 << 20
 _SLAB_ROWS: Final = 4_000
 _BACKOFF: Final = 0.2
-#: After so many empty answers in a row a partition is asked for alone, and then believed.
-_EMPTIES: Final = 3
+#: A partition that was given nothing for so long (seconds) is asked for alone.
+_QUIET: Final = 1.0
 
 Offsets = dict[TopicPartition, int]
 _Taken = tuple[Span, list[Any], list[tuple[int, int]] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one table holds, about; memory is bounded by it."""
+
+    rows: int = 100_000
+    bytes: int = 48 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +80,24 @@ class _Ask:
 
 
 class Reader:
-    """Reads spans of partitions; lives on the loop that makes it."""
+    """Reads spans of partitions; lives on the loop that makes it.
+
+    ``known`` is where the log thinks that the partitions stand: what differs is handed over at the end,
+    also when there was no record, so that 'from the end on' means this end and not the next one.
+    """
 
     def __init__(
         self,
         cluster: Cluster,
         spans: Sequence[Span],
+        known: Offsets,
         cutter: Cutter,
         *,
         cuts: int,
         committed: bool,
         since: int | None,
         until: int | None,
+        limits: Limits,
         source: str,
     ) -> None:
         self._cluster = cluster
@@ -95,19 +106,21 @@ class Reader:
         self._schema = slab.schema(cuts)
         self._committed = committed
         self._since, self._until = since, until
+        self._limits = limits
         self._source = source
         # One table waits while the log commits another, and a third is being filled.
         self._queue: asyncio.Queue[Piece | WorkbenchError | None] = asyncio.Queue(maxsize=1)
         self._slabs: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
-        self._handed = {span.partition: span.bookmark for span in spans}
+        self._handed = known
         self._handing = (
             asyncio.Lock()
         )  # fair: bookmarks go out in the order in which they were taken
         self._decoding: dict[TopicPartition, int] = {}
         self._task: asyncio.Task[None] | None = None
         self._average = _SLAB_BYTES // 64  # bytes a record, until some were seen
-        self._empties = dict.fromkeys(self._spans, 0)
+        self._quiet: dict[TopicPartition, float] = {}  # since when it was given nothing
+        self._vanished = 0
         self._partition_bytes = cluster.partition_bytes
         self._troubled_since: float | None = None
 
@@ -172,7 +185,17 @@ class Reader:
                 hint="what was loaded stays; load again when the broker is well, and it goes on",
             )
         await asyncio.sleep(_BACKOFF)
-        await self._cluster.refresh()
+        known = await self._cluster.refresh()
+        gone = [
+            span
+            for span in self._spans.values()
+            if not span.done and span.partition.topic not in self._cluster.topics()
+        ]
+        self._vanished = self._vanished + 1 if known and gone else 0
+        if self._vanished > 1:  # told twice: a broker that is just starting may not know all topics
+            span = gone[0]
+            message = f"{self._source}: the topic {span.partition.topic!r} was deleted while it was read, at offset {span.position:,} of {span.end:,}."
+            raise SourceDataLost(message, hint="what was loaded stays; load the other topics alone")
 
     async def _pump(self, node: int) -> None:
         """Fetch from one node until it leads nothing that is left. Returns early when a leader changed."""
@@ -210,8 +233,9 @@ class Reader:
         if not spans:
             return None
         # A broker fills its answer from the front, so the one that has waited longest comes first.
-        spans.sort(key=lambda span: -self._empties[span.partition])
-        if self._empties[spans[0].partition] >= _EMPTIES:
+        now = time.monotonic()
+        spans.sort(key=lambda span: self._quiet.get(span.partition, now))
+        if now - self._quiet.get(spans[0].partition, now) > _QUIET:
             spans = spans[:1]
         positions = {span.partition: span.position for span in spans}
         fetch = self._cluster.fetch(
@@ -244,12 +268,11 @@ class Reader:
                     taken.append((span, found, aborted))
                     self._decoding[span.partition] = node
                     span.position = max(span.position, found[-1].next_offset)
-                    self._empties[span.partition] = 0
+                    self._quiet.pop(span.partition, None)
                 elif data:
                     self._widen(span)
                 else:
-                    believable = len(asked) == 1 and not getattr(answer, "throttle_time_ms", 0)
-                    self._nothing(span, high, believable)
+                    self._nothing(span, high)
         return taken, trouble
 
     def _failed(self, span: Span, error: type[KafkaError]) -> str:
@@ -261,9 +284,6 @@ class Reader:
             )
         if error is TopicAuthorizationFailedError:
             raise self._cluster.refused(error(span.label))
-        if span.partition.topic not in self._cluster.topics():
-            message = f"{self._source}: the topic {span.partition.topic!r} was deleted while it was read, at offset {span.position:,} of {span.end:,}."
-            raise SourceDataLost(message, hint="what was loaded stays; load the other topics alone")
         if not error.retriable:
             message = f"{self._source}: {span.label}: the broker cannot give offset {span.position:,}: {error.__name__}"
             raise SourceError(message)
@@ -276,18 +296,21 @@ class Reader:
             raise SourceError(message)
         self._partition_bytes *= 2
 
-    def _nothing(self, span: Span, high: int, believable: bool) -> None:
-        """Count an empty answer; asked alone and unthrottled, it means that no record is left there."""
-        self._empties[span.partition] += 1
-        if not believable or self._empties[span.partition] <= _EMPTIES:
-            return
-        if high < span.end:
+    def _nothing(self, span: Span, high: int) -> None:
+        """Bear an empty answer: the broker's answer may be full, or it may be holding us back."""
+        now = time.monotonic()
+        quiet = now - self._quiet.setdefault(span.partition, now)
+        if high < span.position and quiet > _QUIET:
             message = f"{self._source}: {span.label} now ends at {high:,}; when this load began, it ended at {span.end:,}."
             raise SourceDataLost(
                 message, hint="the broker lost records that it had confirmed; ask its keeper"
             )
-        span.position = span.read = span.end
-        span.emptied = True
+        if quiet > self._cluster.timeout:
+            message = f"{self._source}: {span.label}: the broker gives nothing from offset {span.position:,} on, though the topic goes on to {span.end:,}."
+            raise SourceUnavailable(
+                message,
+                hint=f"load again; or stop there with until={{({span.partition.topic!r}, {span.partition.partition}): {span.position}}}",
+            )
 
     async def _decode(
         self, span: Span, found: list[Any], aborted: list[tuple[int, int]] | None
@@ -314,7 +337,7 @@ class Reader:
     @property
     def _step(self) -> int:
         """How many records make a slab: fewer when they are large."""
-        return max(1, min(_SLAB_ROWS, _SLAB_BYTES // self._average))
+        return max(1, min(_SLAB_ROWS, self._limits.rows, _SLAB_BYTES // self._average))
 
     def _records(self, span: Span, batch: Any, pending: int) -> Any:
         """Yield a batch's records in lists that fill up a slab."""
@@ -351,7 +374,7 @@ class Reader:
             self._rows += len(records)
             self._bytes += size
         span.read = max(span.read, min(last + 1, span.end))
-        if self._bytes >= TABLE_BYTES or self._rows >= TABLE_ROWS:
+        if self._bytes >= self._limits.bytes or self._rows >= self._limits.rows:
             await self._flush()
         await asyncio.sleep(0)  # let the socket's next bytes in
 

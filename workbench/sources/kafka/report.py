@@ -79,8 +79,6 @@ def _note(span: Span, at: int, *, committed: bool) -> str:
         said.append(f"the first record left for later, by until=, is {span.excluded}")
     if committed and span.stable < span.high:
         said.append("stopped before an open transaction")
-    if span.emptied:
-        said.append("no record was left before the end")
     if span.first > 0 and span.start == span.first:
         said.append(f"the broker's copy begins at {span.first}")
     return "; ".join(said)

@@ -17,9 +17,9 @@ from workbench.sources.kafka.cluster import Cluster, check_options
 from workbench.sources.kafka.envelope import Envelope, compile_envelope
 from workbench.sources.kafka.loop import LoopThread
 from workbench.sources.kafka.payload import Cutter
-from workbench.sources.kafka.reader import Offsets, Reader
+from workbench.sources.kafka.reader import Limits, Offsets, Reader
 from workbench.sources.kafka.report import report
-from workbench.sources.kafka.spans import Bound, Span, Topics, bound, plan, select
+from workbench.sources.kafka.spans import Bound, Span, Topics, bound, held, plan, select
 from workbench.sources.mapping import Epoch, Spec
 
 Isolation = Literal["read_committed", "read_uncommitted"]
@@ -151,6 +151,7 @@ class KafkaSource:
     envelope: Envelope
     shown: str
     options: Mapping[str, Any] = field(repr=False)
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def kind(self) -> str:
@@ -183,11 +184,17 @@ class KafkaSource:
             reader = Reader(
                 cluster,
                 spans,
+                {
+                    span.partition: at
+                    for span in spans
+                    if (at := held(bookmark, span.partition)) is not None
+                },
                 Cutter(self.envelope.cuts),
                 cuts=len(self.envelope.cuts),
                 committed=self.isolation == "read_committed",
                 since=self.from_ if isinstance(self.from_, int) else None,
                 until=self.until if isinstance(self.until, int) else None,
+                limits=self.limits,
                 source=self.name,
             )
             stack.callback(lambda: loop.run(reader.stop()))

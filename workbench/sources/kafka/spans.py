@@ -36,7 +36,6 @@ class Span:
     read: int  # everything below is decoded
     excluded: int | None = None  # the first offset that ``until`` leaves for a later load
     lost: str | None = None  # what the broker no longer held, and was skipped
-    emptied: bool = False  # no record was left between some offset and ``end``
 
     @property
     def done(self) -> bool:
@@ -173,9 +172,9 @@ async def plan(
     for partition in partitions:
         low, top = first[partition] or 0, high[partition] or 0
         limit = min(stable[partition] or 0, top)
-        held = _held(bookmark, partition)
-        if held is not None:
-            start = held
+        known = held(bookmark, partition)
+        if known is not None:
+            start = known
         elif isinstance(from_, Mapping):
             start = from_.get(partition, low)
         elif from_ == "end" and bookmark is None:
@@ -198,7 +197,8 @@ async def plan(
     return spans
 
 
-def _held(bookmark: Bookmark | None, partition: TopicPartition) -> int | None:
+def held(bookmark: Bookmark | None, partition: TopicPartition) -> int | None:
+    """Return the offset at which a bookmark lets a partition go on; None when it does not know it."""
     found = ((bookmark or {}).get(partition.topic) or {}).get(str(partition.partition))
     return None if found is None else int(found)
 

@@ -12,7 +12,7 @@ from psycopg import sql
 from workbench.errors import ConfigError, did_you_mean
 
 #: Types that arrive as themselves, and what DuckDB makes of them; all others are read as text.
-_NATIVE: Final = {
+NATIVE: Final = {
     "int2": "SMALLINT",
     "int4": "INTEGER",
     "int8": "BIGINT",
@@ -42,13 +42,13 @@ class Column:
     @property
     def duck_type(self) -> str:
         """What DuckDB makes of it."""
-        return _NATIVE.get(self.type, "VARCHAR")
+        return NATIVE.get(self.type, "VARCHAR")
 
     @property
     def expression(self) -> sql.Composable:
         """How it is selected: raw where Arrow has the type, as text otherwise."""
         column = sql.Identifier(self.name)
-        return column if self.type in _NATIVE else sql.SQL("{0}::text AS {0}").format(column)
+        return column if self.type in NATIVE else sql.SQL("{0}::text AS {0}").format(column)
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ def coarser(ranges: list[Gap], most: int) -> list[Gap]:
     if len(ranges) <= most:
         return ranges
     between = np.array([after.low - gap.high for gap, after in itertools.pairwise(ranges)])
-    keep = set(np.argpartition(between, -(most - 1))[-(most - 1) :].tolist())
+    keep = set(np.argsort(between, kind="stable")[len(between) - (most - 1) :].tolist())
     joined = [ranges[0]]
     for n, gap in enumerate(ranges[1:]):
         if n in keep:

@@ -14,7 +14,7 @@ from psycopg import sql
 from workbench._sql import ident, text
 from workbench.errors import ConfigError
 from workbench.sources.base import Batch, Bookmark, Report, Shape
-from workbench.sources.postgres import anchors, failures
+from workbench.sources.postgres import anchors
 from workbench.sources.postgres.catalog import Column, Relation
 from workbench.sources.postgres.dsn import Dsn
 from workbench.sources.postgres.gaps import Positions
@@ -23,8 +23,6 @@ from workbench.sources.postgres.snapshot import Control, Snapshot
 
 #: Rows that one statement reads, so that a statement timeout means something on a table of any size.
 PAGE_ROWS = 500_000
-#: More rows than this make a batch no better, however small they are.
-BATCH_ROWS = 250_000
 _FETCH_BYTES = 1 << 20
 
 
@@ -45,6 +43,7 @@ class Pass:
     columns: Sequence[Column]
     anchor_columns: Sequence[str]
     indexed: bool
+    batch_rows: int
     batch_bytes: int
     reached: int | None
 
@@ -57,6 +56,7 @@ class TableReading(ABC):
         self.shape = shape
         self.anchors = anchors.Anchors.from_json(bookmark or {})
         self.finished = False
+        self.total: int | None = None
 
     # -- what differs ----------------------------------------------------------------------------
 
@@ -74,15 +74,13 @@ class TableReading(ABC):
 
     # -- what is the same ------------------------------------------------------------------------
 
-    @property
-    def total(self) -> int | None:
-        """About how many rows this pass reads, by the server's statistics."""
+    def estimate(self) -> None:
+        """Ask the server's statistics about how many rows this pass reads."""
         query = sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {} WHERE {}").format(
             self.given.relation.quoted, self.remaining()
         )
-        with failures.told(self.given.dsn, self.where):
-            plan = self.given.control.execute(query).fetchall()[0][0]
-        return int(plan[0]["Plan"]["Plan Rows"])
+        plan = self.given.control.execute(query).fetchall()[0][0]
+        self.total = int(plan[0]["Plan"]["Plan Rows"])
 
     @property
     def where(self) -> str:
@@ -120,17 +118,20 @@ class TableReading(ABC):
         return prefetched(self._gathered(parts), self.given.bulk.adbc_cancel)
 
     def _gathered(self, parts: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+        most = self.given.batch_rows
         held: list[pa.RecordBatch] = []
         rows = size = 0
-        for part in parts:
-            if held and (
-                size + part.nbytes > self.given.batch_bytes or rows + part.num_rows > BATCH_ROWS
-            ):
-                yield pa.Table.from_batches(held)
-                held, rows, size = [], 0, 0
-            held.append(part)
-            rows += part.num_rows
-            size += part.nbytes
+        for whole in parts:
+            for start in range(0, whole.num_rows, most):
+                part = whole.slice(start, most)
+                if held and (
+                    size + part.nbytes > self.given.batch_bytes or rows + part.num_rows > most
+                ):
+                    yield pa.Table.from_batches(held)
+                    held, rows, size = [], 0, 0
+                held.append(part)
+                rows += part.num_rows
+                size += part.nbytes
         if held:
             yield pa.Table.from_batches(held)
 

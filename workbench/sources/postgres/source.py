@@ -35,6 +35,7 @@ class Postgres:
     layout: Layout
     timezone: str | None
     epoch: Epoch | None
+    batch_rows: int
     batch_bytes: int
     deletes: bool
     limits: Limits
@@ -96,6 +97,7 @@ class Postgres:
                         columns=columns,
                         anchor_columns=self._telling(relation),
                         indexed=self._indexed(control, relation),
+                        batch_rows=self.batch_rows,
                         batch_bytes=self.batch_bytes,
                         reached=reached if self.deletes else None,
                     )
@@ -113,6 +115,7 @@ class Postgres:
                     )
                     reading.check_present(position)
                     reading.check_anchors()
+                    reading.estimate()
                 yield reading
 
     def _shape(self, relation: Relation, position: Column) -> tuple[Shape, list[Column]]:
@@ -172,7 +175,8 @@ def postgres(
     timezone: str | None = None,
     epoch: Epoch | None = None,
     deletes: bool = False,
-    batch_bytes: int = 32 << 20,
+    batch_rows: int = 250_000,
+    batch_bytes: int = 64 << 20,
     statement_timeout: float = 600.0,
     lock_timeout: float = 5.0,
     idle_timeout: float = 600.0,
@@ -207,8 +211,8 @@ def postgres(
     deletes
         Rows are deleted from the table on purpose (an outbox, a retention rule). Without this, a row
         that was loaded and is gone is an error.
-    batch_bytes
-        Size of one batch; memory is bounded by a few of them.
+    batch_rows, batch_bytes
+        Most rows and bytes of one batch; memory is bounded by a few of them.
     statement_timeout, lock_timeout, idle_timeout
         Seconds that a statement may run, wait for a lock, or a transaction stay idle.
 
@@ -250,6 +254,7 @@ def postgres(
         layout=chosen,
         timezone=timezone,
         epoch=epoch,
+        batch_rows=batch_rows,
         batch_bytes=batch_bytes,
         deletes=deletes,
         limits=Limits(statement_timeout, lock_timeout, idle_timeout),

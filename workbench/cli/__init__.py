@@ -1,0 +1,5 @@
+"""The command line: ``workbench tour | load | health | replay | diff | generate | doctor``."""
+
+from workbench.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,107 @@
+"""The application: its verbs, what every verb has in common, and the exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated, Final
+
+import typer
+
+from workbench.cli import diff, doctor, generate, health, load, replay, show, tour
+from workbench.errors import WorkbenchError
+
+INTERRUPTED: Final = 130
+DEFECT: Final = 3
+
+app = typer.Typer(
+    name="workbench",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # main() says what went wrong, in one line
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for module in (tour, load, health, replay, diff, generate, doctor):
+    name = module.__name__.rpartition(".")[2]
+    app.command(name, epilog=show.examples(module.EXAMPLES))(module.run)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        python = ".".join(map(str, sys.version_info[:3]))
+        show.say(f"workbench {version('workbench')} (DuckDB {version('duckdb')}, Python {python})")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=show.examples(
+        "workbench tour",
+        "workbench load incident.duckdb 'events/*.parquet'",
+        "workbench diff incident.duckdb projections.py:accounts accounts.parquet",
+        "workbench replay --help",
+    )
+)
+def _workbench(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say the version."),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error; so does WORKBENCH_DEBUG=1."),
+    ] = False,
+) -> None:
+    """Load event streams into one DuckDB file, replay them to any moment, diff read models against them.
+
+    LOG is that file. DEFINITION says how rows are made from events: MODULE:NAME, path/to/file.py:NAME, or one
+    that comes with the workbench: bank.account_summary, bank.account, checkout.order_summary.
+
+    Every verb takes --json: then stdout holds one JSON document and nothing else. Decimals are strings, times are
+    ISO 8601 in UTC, durations are seconds.
+
+    Exit status: 0 fine, 1 differences found (diff) or concerns (health --strict, doctor), 2 an error that the
+    message explains, 3 a defect of the workbench, 130 interrupted.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line, and end the process with its exit status."""
+    sys.exit(run(sys.argv[1:] if args is None else args))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command line; return the exit status."""
+    given = [arg for arg in args if arg != "--debug"]  # wherever it stands
+    debug = len(given) < len(args) or os.environ.get("WORKBENCH_DEBUG", "") not in ("", "0")
+    try:
+        code = app(args=given, prog_name="workbench", standalone_mode=False)
+    except typer.TyperException as error:
+        _usage(error)
+        return 2
+    except WorkbenchError as error:
+        show.error(str(error))
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        show.error("interrupted")
+        return INTERRUPTED
+    except Exception as error:  # the last line of defence: no traceback for people who did not ask
+        show.error(f"{type(error).__name__}: {error}\n  → this is a defect; --debug shows where")
+        code = DEFECT
+    else:
+        return code if isinstance(code, int) else 0
+    if debug:
+        traceback.print_exc()
+    return code
+
+
+def _usage(error: typer.TyperException) -> None:
+    context = getattr(error, "ctx", None)
+    said = error.format_message().strip()
+    if not said:  # no verb was given, and its help is on the screen
+        return
+    path = "workbench" if context is None else context.command_path
+    show.error(f"{said}\n  → {path} --help shows what it takes")

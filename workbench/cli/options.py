@@ -1,0 +1,104 @@
+"""Arguments and options that several verbs take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from workbench.errors import ConfigError
+
+Log = Annotated[
+    Path,
+    typer.Argument(metavar="LOG", help="The DuckDB file of the log.", show_default=False),
+]
+DefinitionName = Annotated[
+    str,
+    typer.Argument(
+        metavar="DEFINITION",
+        help="MODULE:NAME, path/to/file.py:NAME, or bank.account_summary, bank.account, "
+        "checkout.order_summary.",
+        show_default=False,
+        autocompletion=lambda: ["bank.account_summary", "bank.account", "checkout.order_summary"],
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
+
+_MOMENT = "Moment (inclusive)"
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="TIME",
+        help="As it stood then: 2026-06-30T14:02Z.",
+        rich_help_panel=_MOMENT,
+    ),
+]
+ClockName = Annotated[
+    Literal["recorded", "occurred"] | None,
+    typer.Option(
+        "--clock",
+        help="Which time --as-of means: what was known then, or what was true then. By default the one "
+        "that the log knows more of.",
+        rich_help_panel=_MOMENT,
+    ),
+]
+KnownAt = Annotated[
+    str | None,
+    typer.Option(
+        "--known-at",
+        metavar="TIME",
+        help="What was believed then about --as-of.",
+        rich_help_panel=_MOMENT,
+    ),
+]
+Position = Annotated[
+    int | None,
+    typer.Option(
+        "--position", metavar="N", help="Up to this position of the log.", rich_help_panel=_MOMENT
+    ),
+]
+Version = Annotated[
+    int | None,
+    typer.Option(
+        "--version", metavar="N", help="Up to this version of each stream.", rich_help_panel=_MOMENT
+    ),
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option(
+        "--timezone", metavar="ZONE", help="How to read times without an offset: UTC, Europe/Madrid."
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Write all rows to a .parquet, .csv or .json file.",
+        show_default=False,
+    ),
+]
+
+
+def pairs(given: list[str], option: str, shape: str) -> list[tuple[str, str]]:
+    """Read the values of an option that is ``NAME=VALUE``.
+
+    >>> pairs(["actor=metadata.user"], "--column", "CANONICAL=SPEC")
+    [('actor', 'metadata.user')]
+
+    Raises
+    ------
+    ConfigError
+        One has no name or no ``=``.
+    """
+    found = []
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not name or not equals:
+            message = f"{option} {item!r} is not {shape}."
+            raise ConfigError(message)
+        found.append((name, value))
+    return found
