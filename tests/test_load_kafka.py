@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -663,11 +663,9 @@ def test_a_compacted_topic_is_read_over_its_holes(kafka: Kafka) -> None:
         records = [Record(event(version, f"acc-{n}"), key=f"acc-{n}".encode()) for n in range(3)]
         kafka.send(topic, records)
     compact(kafka, topic, lambda left: left < 40)
-    log, loaded = load(wb.kafka(kafka.bootstrap, topic))
-    expected = [f"{topic}/0/{record.offset}" for record in kafka.read(topic)]
-    assert positions(log) == expected
-    assert len(expected) < 40
-    assert loaded.report.completeness[0]["complete"]
+    found, entry = check_compacted(kafka, topic)
+    assert {at + 1 for at in found} != {*found[1:], found[-1] + 1}  # there are holes
+    assert entry["complete"]
 
 
 def test_a_compacted_topic_that_ends_in_markers_and_tombstones_ends(kafka: Kafka) -> None:
@@ -679,12 +677,20 @@ def test_a_compacted_topic_that_ends_in_markers_and_tombstones_ends(kafka: Kafka
         kafka.transact(topic, [Record(None, key=word)], commit=True, transactional_id=topic)
     compact(kafka, topic, lambda left: left < 6)
     kafka.transact(topic, events(3, "gone"), commit=False, transactional_id=topic)
-    log, loaded = load(wb.kafka(kafka.bootstrap, topic))
-    expected = [f"{topic}/0/{record.offset}" for record in kafka.read(topic) if record.value]
-    assert positions(log) == expected
-    (entry,) = loaded.report.completeness
+    _, entry = check_compacted(kafka, topic)
     assert entry["complete"]
     assert entry["to"] == kafka.offsets(topic)[1]
+
+
+def check_compacted(kafka: Kafka, topic: str) -> tuple[list[int], Mapping[str, Any]]:
+    """Load, and compare with what a consumer sees before and after: the cleaner may still be at work."""
+    before = {record.offset for record in kafka.read(topic) if record.value is not None}
+    log, loaded = load(wb.kafka(kafka.bootstrap, topic))
+    after = {record.offset for record in kafka.read(topic) if record.value is not None}
+    found = [int(at.rpartition("/")[2]) for at in positions(log)]
+    assert found == sorted(found)
+    assert after <= set(found) <= before
+    return found, loaded.report.completeness[0]
 
 
 def compact(kafka: Kafka, topic: str, enough: Callable[[int], bool], *, nudge: bool = True) -> None:

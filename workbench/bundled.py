@@ -28,11 +28,11 @@ account_summary: Final = Projection(
             10 * count(on="WithdrawalMade", where=field("amount") > 1000)
             + 25 * count(on="AccountFrozen")
             + 5 * count(on="WithdrawalRejected")
-            # These weigh nothing, but an account that was only opened has a row too.
-            + 0 * count(on=["AccountOpened", "AccountUnfrozen"])
         ).clip(high=100),
     },
     key={"account_id": "event.stream_id"},
+    # No column counts the opening, but an account that was only opened has a row too.
+    on=["AccountOpened", *_MONEY, "WithdrawalRejected", "AccountFrozen", "AccountUnfrozen"],
     stream_type="account",
     ends="AccountClosed",
 )

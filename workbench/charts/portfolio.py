@@ -73,7 +73,7 @@ def _panel(
     *,
     bare: bool,
 ) -> alt.LayerChart:
-    axis = alt.Axis(labels=False, ticks=False) if bare else alt.Axis(tickCount=8)
+    axis = theme.time_axis(bare=bare)
     x = alt.X(
         "moment", type="temporal", scale=alt.Scale(type="utc", padding=8), title=None, axis=axis
     )

@@ -54,9 +54,15 @@ def rates(result: Rates) -> alt.VConcatChart:
         alt.Chart(data)
         .mark_bar()
         .encode(
-            x=x.axis(labels=False, ticks=False),
+            x=x.axis(theme.time_axis(bare=True)),
             x2="until",
-            y=alt.Y("base", type="quantitative", title=f"events per {_step(result, merged)}"),
+            y=alt.Y(
+                "base",
+                type="quantitative",
+                title=f"events per {_step(result, merged)}",
+                axis=alt.Axis(tickMinStep=1),
+                scale=alt.Scale(domainMin=0),
+            ),
             y2="top",
             color=colour,
             tooltip=tooltip,
@@ -67,7 +73,7 @@ def rates(result: Rates) -> alt.VConcatChart:
         alt.Chart(data)
         .mark_bar()
         .encode(
-            x=x.axis(tickCount=8),
+            x=x.axis(theme.time_axis()),
             x2="until",
             y=alt.Y(
                 "label",
@@ -157,10 +163,12 @@ def _words(result: Rates, rows: Rows, merged: int) -> tuple[str, list[str]]:
     by = result.by.replace("_", " ")
     last = max((row["until"] for row in rows), default=None)
     first = min((row["moment"] for row in rows), default=None)
-    lines = [
-        f"{counted(total, 'event')}, {span(first, last)} (UTC, {result.clock}); the outer buckets may not be full",
-        "above: all of them; below: each on its own, darkest where it is busiest",
-    ]
+    lines = ["no events"]
+    if total:
+        lines = [
+            f"{counted(total, 'event')}, {span(first, last)} (UTC, {result.clock}); the outer buckets may not be full",
+            "above: all of them; below: each on its own, darkest where it is busiest",
+        ]
     if result.words:
         lines.append(f"only {'; '.join(result.words)}")
     if merged > 1:

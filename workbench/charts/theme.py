@@ -43,11 +43,25 @@ CLASSES: Final[dict[str, str]] = {
 ROW_LABELS: Final[dict[str, Any]] = {"labelColor": INK, "labelLimit": 260, "labelPadding": 8}
 SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
+_TIME_LABEL: Final = (
+    "utcFormat(datum.value, utcmilliseconds(datum.value) ? '%H:%M:%S.%L' "
+    ": utcseconds(datum.value) ? '%H:%M:%S' "
+    ": utchours(datum.value) || utcminutes(datum.value) ? '%H:%M' "
+    ": utcdate(datum.value) > 1 ? '%b %-d' : utcmonth(datum.value) ? '%B' : '%Y')"
+)
+
 
 def colours(count: int, *, other: bool = False) -> list[str]:
     """Return colours for so many groups, most frequent first; the last may be the gathered others."""
     named = count - other
     return [GROUPS[index % len(GROUPS)] for index in range(named)] + [OTHER] * other
+
+
+def time_axis(*, bare: bool = False) -> alt.Axis:
+    """Write times in UTC on a clock of 24 hours, each as far as it says something."""
+    if bare:
+        return alt.Axis(labels=False, ticks=False)
+    return alt.Axis(tickCount=8, labelExpr=_TIME_LABEL)
 
 
 def panel_title(text: str) -> alt.TitleParams:

@@ -209,16 +209,17 @@ def _time(microseconds: int) -> dt.datetime:
 
 def _x(reading: _Reading, *, bare: bool) -> alt.X:
     """Lay marks along the axis, which only the last panel writes on."""
-    form = None if reading.is_time else "d"
-    axis = (
-        alt.Axis(labels=False, ticks=False)
-        if bare
-        else alt.Axis(tickCount=8, tickMinStep=1, format=form or alt.Undefined)
-    )
     if reading.is_time:
         scale = alt.Scale(type="utc", padding=8)
+        if reading.first == reading.last:  # a moment has no width: show the seconds around it
+            at = reading.first // 1000
+            scale = alt.Scale(type="utc", domain=[at - 2000, at + 2000])
+        axis = theme.time_axis(bare=bare)
         return alt.X("x", type="temporal", scale=scale, title=None, axis=axis)
     scale = alt.Scale(zero=False, nice=False, padding=8)
+    axis = alt.Axis(tickCount=8, tickMinStep=1, format="d")
+    if bare:
+        axis = alt.Axis(labels=False, ticks=False)
     title = None if bare else reading.place
     return alt.X("x", type="quantitative", scale=scale, title=title, axis=axis)
 
@@ -301,14 +302,16 @@ def _state(states: Rows, index: int, reading: _Reading) -> alt.LayerChart:
     name = short(reading.columns[index])
     tooltip = [alt.Tooltip("shown", type="nominal", title=name), *_tooltip(reading)]
     base = alt.Chart(inline(rows)).encode(x=_x(reading, bare=index < len(reading.columns) - 1))
-    y = alt.Y("value", type="quantitative", title=None, axis=alt.Axis(tickCount=4))
+    whole = all(isinstance(row["value"], int | None) for row in rows)
+    axis = alt.Axis(tickCount=4, tickMinStep=1 if whole else alt.Undefined)
+    y = alt.Y("value", type="quantitative", title=None, axis=axis)
     line = base.mark_line(interpolate="step-after", color=theme.BLUE, strokeWidth=1.5)
     few = len(rows) <= FEW
     dots = base.mark_circle(color=theme.BLUE, size=28 if few else 80, opacity=1 if few else 0)
     layers = [line.encode(y=y), dots.encode(y=y, tooltip=tooltip)]
     if reading.sliced:
         band = base.mark_area(interpolate="step-after", color=theme.SKY, opacity=0.4)
-        lowest = alt.Y("low", type="quantitative", title=None, axis=alt.Axis(tickCount=4))
+        lowest = alt.Y("low", type="quantitative", title=None, axis=axis)
         layers.insert(0, band.encode(y=lowest, y2="high"))
     ending = f"{name}, at the end {rows[-1]['shown']}" if rows else name
     panel: alt.LayerChart = alt.LayerChart(layer=layers).properties(

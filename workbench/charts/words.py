@@ -12,7 +12,7 @@ import altair as alt
 
 from workbench._html import plain, visible
 
-LABEL: Final = 36
+LABEL: Final = 30
 """Characters of a label; a longer one loses its middle, since names mostly differ at their ends."""
 LINE: Final = 118
 """Characters of a line under the title."""
@@ -27,6 +27,8 @@ def short(value: object, limit: int = LABEL) -> str:
     """
     if value is None:
         return UNKNOWN
+    if value == "":
+        return "(empty)"
     text = (
         visible(value, limit=1_000_000) if len(str(value)) <= 1_000 else visible(str(value)[:1_000])
     )

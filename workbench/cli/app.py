@@ -27,7 +27,7 @@ app = typer.Typer(
 
 for module in (tour, load, health, replay, diff, generate, doctor):
     name = module.__name__.rpartition(".")[2]
-    app.command(name, epilog=show.examples(module.EXAMPLES))(module.run)
+    app.command(name, epilog=show.examples(*module.EXAMPLES))(module.run)
 
 
 def _version(wanted: bool) -> None:

@@ -40,9 +40,7 @@ def run(
             show_default=False,
         ),
     ],
-    table: Annotated[
-        str | None, typer.Option("--table", help="The table, in a database.")
-    ] = None,
+    table: Annotated[str | None, typer.Option("--table", help="The table, in a database.")] = None,
     query: Annotated[
         str | None, typer.Option("--query", metavar="SELECT", help="Or a query, in a database.")
     ] = None,
@@ -169,12 +167,21 @@ def report(result: Diff, counts: dict[str, int], limit: int) -> None:
         show.table(["column", "class", "rows"], [list(row.values()) for row in columns])
     if differing and limit:
         show.say()
-        names = [*result.definition.key, "class", "columns", "equals_version", "lag_events", "lag_time"]
+        names = [
+            *result.definition.key,
+            "class",
+            "columns",
+            "equals_version",
+            "lag_events",
+            "lag_time",
+        ]
         rows = _differing(result).rows(limit)
         show.table(names, [[row[name] for name in names] for row in rows])
         if differing > len(rows):
             show.notes(
-                [f"the first {len(rows):,} of {differing:,} rows that differ; --limit and -o give more"]
+                [
+                    f"the first {len(rows):,} of {differing:,} rows that differ; --limit and -o give more"
+                ]
             )
     show.notes(result.notes)
 

@@ -77,7 +77,9 @@ def run(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            "--option", metavar="KEY=VALUE", help="A setting of the Kafka client, as in workbench load."
+            "--option",
+            metavar="KEY=VALUE",
+            help="A setting of the Kafka client, as in workbench load.",
         ),
     ] = None,
     json: options.Json = False,
@@ -113,7 +115,9 @@ def run(
         ]
         show.document({"ok": not broken, "checks": listed})
     else:
-        show.table(["check", "state", "found"], [[one.name, one.state, one.found] for one in checks])
+        show.table(
+            ["check", "state", "found"], [[one.name, one.state, one.found] for one in checks]
+        )
         for one in checks:
             if one.next is not None:
                 show.concern(f"{one.name}: {one.next}")
@@ -140,7 +144,11 @@ def _guarded(name: str, look: Callable[[], Check | list[Check]]) -> Check | list
 
 def _python() -> Check:
     found = ".".join(map(str, sys.version_info[:3]))
-    where = "an environment of its own" if sys.prefix != sys.base_prefix else "no environment of its own"
+    where = (
+        "an environment of its own"
+        if sys.prefix != sys.base_prefix
+        else "no environment of its own"
+    )
     return Check("Python", "ok", f"{found} in {where}")
 
 
@@ -171,7 +179,9 @@ def _log_file() -> Check:
             written = log.fingerprint()
         with wb.open(path, read_only=True) as log:
             if log.fingerprint() != written:
-                return Check("log file", "fail", "what was written is not what was read", "report it")
+                return Check(
+                    "log file", "fail", "what was written is not what was read", "report it"
+                )
     return Check("log file", "ok", "written, opened again, and the same")
 
 
@@ -179,7 +189,9 @@ def _bundled() -> Check:
     from workbench.bundled import sample
 
     sizes = {domain: sample(domain).events.stat().st_size for domain in ("bank", "checkout")}
-    return Check("bundled data", "ok", ", ".join(f"{name} ({size:,} bytes)" for name, size in sizes.items()))
+    return Check(
+        "bundled data", "ok", ", ".join(f"{name} ({size:,} bytes)" for name, size in sizes.items())
+    )
 
 
 def _charts() -> Check:
@@ -194,13 +206,20 @@ def _charts() -> Check:
         picture = charts.save(charts.portfolio(counted), Path(folder, "chart.png"))
         size = picture.stat().st_size
         if not picture.read_bytes().startswith(b"\x89PNG"):
-            return Check("charts", "fail", "what came out is no PNG", "install vl-convert-python again")
-    return Check("charts", "ok", f"a PNG of {size:,} bytes, offline, in {time.monotonic() - began:.1f} s")
+            return Check(
+                "charts", "fail", "what came out is no PNG", "install vl-convert-python again"
+            )
+    return Check(
+        "charts", "ok", f"a PNG of {size:,} bytes, offline, in {time.monotonic() - began:.1f} s"
+    )
 
 
 def _disk() -> list[Check]:
     checks = []
-    for name, folder in (("disk here", Path.cwd()), ("disk for spilling", Path(tempfile.gettempdir()))):
+    for name, folder in (
+        ("disk here", Path.cwd()),
+        ("disk for spilling", Path(tempfile.gettempdir())),
+    ):
         free = shutil.disk_usage(folder).free
         state: State = "ok" if free > 10 * _GIB else "warn" if free > _GIB else "fail"
         step = None if state == "ok" else "make room: a log of 20 million events takes about 5 GB"
@@ -217,12 +236,25 @@ def _postgres(dsn: str) -> Check:
     found = f"PostgreSQL {row['version']}, as {row['who']}"
     if row["super"] == "on":
         return Check(
-            "Postgres", "warn", f"{found}, a superuser", "a role with SELECT alone is enough and safer"
+            "Postgres",
+            "warn",
+            f"{found}, a superuser",
+            "a role with SELECT alone is enough and safer",
         )
     return Check("Postgres", "ok", found)
 
 
 def _kafka(bootstrap: str, settings: dict[str, Any]) -> Check:
-    from workbench.sources.kafka.probe import probe
+    from workbench.sources.kafka.cluster import Cluster, check_options
+    from workbench.sources.kafka.loop import LoopThread
 
-    return Check("Kafka", "ok", probe(bootstrap, settings))
+    check_options("kafka", settings)
+    with LoopThread("workbench doctor") as loop:
+        cluster = Cluster(f"kafka:{bootstrap}", bootstrap, 10.0, settings)
+        try:
+            loop.run(cluster.open())
+            topics = cluster.topics() - cluster.internal()
+        finally:
+            loop.run(cluster.close())
+    # A broker does not tell its version over the protocol.
+    return Check("Kafka", "ok", f"{bootstrap} answers; {len(topics):,} topics can be seen")

@@ -38,7 +38,11 @@ def run(
     out: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="DIR", help="The folder; made when absent.", show_default=False
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="The folder; made when absent.",
+            show_default=False,
         ),
     ],
     events: Annotated[

@@ -31,7 +31,9 @@ _KAFKA = "Kafka"
 def run(
     log: Annotated[
         Path,
-        typer.Argument(metavar="LOG", help="The DuckDB file; made when absent.", show_default=False),
+        typer.Argument(
+            metavar="LOG", help="The DuckDB file; made when absent.", show_default=False
+        ),
     ],
     source: Annotated[
         list[str],
@@ -44,7 +46,8 @@ def run(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", help="What the log calls the source; by it the next load knows where to go on."
+            "--name",
+            help="What the log calls the source; by it the next load knows where to go on.",
         ),
     ] = None,
     prepare: Annotated[
@@ -177,9 +180,13 @@ def run(
     for one in done:
         show.notes(one.report.notes)
         if one.report.gaps:
-            show.concern(f"{one.source} has {len(one.report.gaps):,} open gaps: load it again later")
+            show.concern(
+                f"{one.source} has {len(one.report.gaps):,} open gaps: load it again later"
+            )
         if one.rejected:
-            show.concern(f"{one.rejected:,} records were rejected: wb.open('{log}').rejects() tells why")
+            show.concern(
+                f"{one.rejected:,} records were rejected: wb.open('{log}').rejects() tells why"
+            )
     show.say(f"{log} holds {total:,} events now. Next: workbench health {log}")
 
 

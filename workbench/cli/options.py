@@ -68,7 +68,9 @@ Version = Annotated[
 Timezone = Annotated[
     str | None,
     typer.Option(
-        "--timezone", metavar="ZONE", help="How to read times without an offset: UTC, Europe/Madrid."
+        "--timezone",
+        metavar="ZONE",
+        help="How to read times without an offset: UTC, Europe/Madrid.",
     ),
 ]
 Output = Annotated[

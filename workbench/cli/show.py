@@ -40,8 +40,9 @@ _STYLES: Final = {
 
 
 def examples(*commands: str) -> str:
-    """Write examples for the end of a help text."""
-    return "\n".join(["[bold]Examples[/bold]", *(f"  $ {escape(command)}" for command in commands)])
+    """Write examples for the end of a help text; a line that begins with a space goes on the one before."""
+    lines = [f"  {'' if line.startswith(' ') else '$ '}{escape(line)}" for line in commands]
+    return "\n".join(["[bold]Examples[/bold]", *lines])
 
 
 # -- for people ----------------------------------------------------------------------------------

@@ -109,13 +109,17 @@ def _diff(log: EventLog, bank: Sample) -> Diff:
 
 def _trace(log: EventLog, found: Diff) -> Traced:
     show.heading("4. One corrupted row, traced to its event")
-    traced = next(filter(None, (_explained(log, found, row) for row in found.of("corrupted").rows())))
+    traced = next(
+        filter(None, (_explained(log, found, row) for row in found.of("corrupted").rows()))
+    )
     show.say(f"{traced.account} is stored otherwise than at any time of its life:")
     show.table(
         ["column", "stored", "replayed"],
         [[cell["column_name"], cell["stored"], cell["replayed"]] for cell in traced.cells],
     )
-    show.say(f"Its last states: log.history(account_summary, stream={traced.account!r})", style="cyan")
+    show.say(
+        f"Its last states: log.history(account_summary, stream={traced.account!r})", style="cyan"
+    )
     states = log.history(found.definition, stream=traced.account).rows()
     shown = ["version", "event_type", "valid_from", "current_balance", "transaction_count"]
     show.table(shown, [[row[name] for name in shown] for row in states[-6:]])
@@ -161,7 +165,10 @@ def _where_next(out: Path, charts: list[Path], seconds: float) -> None:
     show.facts(
         [
             ("look", f"open {charts[0]} in a browser; it needs no internet"),
-            ("ask", f"workbench replay {out / 'bank.duckdb'} bank.account_summary --stream acc-000042"),
+            (
+                "ask",
+                f"workbench replay {out / 'bank.duckdb'} bank.account_summary --stream acc-000042",
+            ),
             ("learn", "jupyter lab notebooks/00_start_here.ipynb"),
             ("your own", "workbench load incident.duckdb postgresql://… (or kafka://…, or files)"),
         ]

@@ -31,7 +31,8 @@ class Projection:
         What makes a row: by default the stream. A payload field (``"orderId"``), several
         (``["sku", "warehouse"]``), or ``{column name: field}``.
     on
-        The event types of columns that name none; by default all.
+        The event types that touch a row: those of columns that name none, and those that bring a row into
+        being though no column counts them. By default all that the columns name.
     ends
         Event types that end a row: it is gone until the next event.
     stream_type
@@ -57,6 +58,7 @@ class Projection:
     name: str
     columns: Mapping[str, Column]
     key: Mapping[str, Field]
+    on: tuple[str, ...] | None
     ends: tuple[str, ...]
     stream_type: str | None
     ignore: tuple[str, ...]
@@ -101,6 +103,7 @@ class Projection:
             {column: with_types(value, default) for column, value in columns.items()},
         )
         set_(self, "key", keys)
+        set_(self, "on", default)
         set_(self, "ends", types_of(ends) or ())
         set_(self, "stream_type", stream_type)
         set_(self, "ignore", tuple(ignore))
@@ -116,7 +119,7 @@ class Projection:
     @property
     def types(self) -> tuple[str, ...] | None:
         """The event types that touch a row; None: all of them."""
-        found: set[str] = set(self.ends)
+        found: set[str] = {*self.ends, *(self.on or ())}
         for item in self.aggregates:
             if item.on is None:
                 return None
