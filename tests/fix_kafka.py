@@ -31,10 +31,6 @@ class Kafka(Client):
         self._numbers = itertools.count(1)
         self._run = uuid.uuid4().hex[:8]
 
-    @property
-    def is_apache(self) -> bool:
-        return not self.label.startswith("noida")
-
     def name(self, word: str = "events") -> str:
         """Return a name for a topic that is not there yet."""
         return f"{word}.{self._run}.{next(self._numbers)}"
@@ -68,6 +64,19 @@ def mortal_kafka() -> Iterator[tuple[Kafka, kafka_broker.Broker]]:
     broker = _started()
     try:
         yield Kafka(broker.bootstrap, broker.label), broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def secure_kafka() -> Iterator[kafka_broker.ApacheKafka]:
+    """A broker that also listens with TLS and asks for a password; always Apache Kafka."""
+    try:
+        broker = kafka_broker.ApacheKafka(secure=True)
+    except kafka_broker.NoBrokerError as error:
+        pytest.fail(f"no Kafka broker for the tests: {error}", pytrace=False)
+    try:
+        yield broker
     finally:
         broker.stop()
 

@@ -268,6 +268,25 @@ def test_hidden_sessions_leave_a_gap_unproven(each_store: Store, log: wb.EventLo
         each_store.execute("DROP ROLE wb_auditor")
 
 
+def test_row_security_leaves_a_gap_unproven(store: Store, log: wb.EventLog) -> None:
+    role = f"wb_tenant_{os.getpid()}"
+    with store.connect() as owner:
+        for version in (1, 2, 3):
+            store.append(owner, "a", version)
+        owner.execute(f"CREATE ROLE {role} LOGIN IN ROLE pg_read_all_stats")
+        owner.execute(f"GRANT SELECT ON events TO {role}")
+        owner.execute("ALTER TABLE events ENABLE ROW LEVEL SECURITY")
+        owner.execute(f"CREATE POLICY visible ON events TO {role} USING (version <> 2)")
+    try:
+        loaded = load(log, wb.postgres(f"{store.dsn} user={role}"))
+        assert (loaded.stored, states(loaded)) == (2, {2: "unproven"})
+        assert "row security" in loaded.report.notes[0]
+        assert not loaded.report.completeness[0]["complete"]
+    finally:
+        store.execute(f"DROP OWNED BY {role}")
+        store.execute(f"DROP ROLE {role}")
+
+
 def test_numbers_without_a_sequence_are_unproven(store: Store, log: wb.EventLog) -> None:
     store.execute("ALTER TABLE events ALTER position DROP IDENTITY")
     store.execute(
@@ -354,7 +373,9 @@ def replica_of(server: str, folder: Path) -> Iterator[str]:
         shutil.chown(replica, user, user)
     copying = [programs / "pg_basebackup", "-d", server, "-D", replica, "-R", "--checkpoint=fast"]
     subprocess.run(copying, check=True, user=user, cwd=folder, capture_output=True)
-    (replica / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # the primary's socket lies in its data
+    (replica / ".s.PGSQL.5432.lock").unlink(
+        missing_ok=True
+    )  # the primary's socket lies in its data
     with packaged_server(replica) as dsn:
         yield dsn
 
@@ -474,6 +495,17 @@ def test_rows_of_running_transactions_wait(store: Store, log: wb.EventLog) -> No
     assert (first.stored, second.stored) == (0, 2)
     assert not first.report.completeness[0]["complete"]
     assert second.report.completeness[0]["complete"]
+
+
+def test_order_of_a_source_cannot_change(store: Store, log: wb.EventLog) -> None:
+    store.execute(
+        "ALTER TABLE events ADD transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id()"
+    )
+    with store.connect() as quick:
+        store.append(quick, "a", 1)
+    load(log, store.source())
+    with pytest.raises(ConfigError, match="in another order"):
+        load(log, store.source(transaction_id="transaction_id"))
 
 
 def test_transaction_numbers_of_another_server_are_refused(store: Store, log: wb.EventLog) -> None:

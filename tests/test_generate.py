@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from workbench import samples
-from workbench.errors import ConfigError
+from workbench.errors import ConfigError, WorkbenchError
 from workbench.samples import write
 
 Event = dict[str, Any]
@@ -632,6 +632,19 @@ def test_a_data_set_is_replaced_only_on_request(tmp_path: Path, monkeypatch: Any
         "events.txt",
         "truth.json",
     }
+
+
+@pytest.mark.parametrize("name", ["account_summary.parquet", "truth.json"])
+def test_a_file_that_cannot_be_written_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(WorkbenchError, match=rf"could not be written[\s\S]*{name}"):
+        samples.generate("bank", tmp_path, events=100)
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(WorkbenchError, match="could not be written to"):
+        samples.generate("bank", tmp_path / "out", events=100)
 
 
 def test_an_unknown_bundled_file_names_the_known_ones() -> None:

@@ -22,6 +22,7 @@ from psycopg.conninfo import make_conninfo
 import workbench as wb
 from tests.fix_postgres import Database, Store
 from tests.source_contract import (
+    PAYLOADS,
     AppendContract,
     Event,
     EventIdContract,
@@ -118,8 +119,16 @@ class PostgresContract(
         return put
 
 
+#: jsonb keeps no order of keys: they come back by length.
+BINARY_PAYLOADS = [
+    '{"yes": true, "list": [null, false], "none": null}' if '"none"' in payload else payload
+    for payload in PAYLOADS
+]
+
+
 class TestJsonb(PostgresContract):
     json = "jsonb"
+    payloads = BINARY_PAYLOADS
 
 
 class TestJsonAsText(PostgresContract):
@@ -128,6 +137,7 @@ class TestJsonAsText(PostgresContract):
 
 class TestByTransactionNumber(PostgresContract):
     json = "jsonb"
+    payloads = BINARY_PAYLOADS
     arguments: ClassVar = {"transaction_id": "xid"}
 
     def prepare(self, database: Database) -> None:
@@ -222,7 +232,8 @@ def test_batches_in_the_order_of_the_positions(store: Store, log: wb.EventLog) -
     store.execute(FILL.format(20_000))
     with store.source(batch_bytes=256 << 10).read(None) as reading:
         batches = list(reading.batches())
-        assert 15_000 < (reading.total or 0) < 25_000 or reading.total is not None
+        assert reading.total is not None
+        assert 5_000 < reading.total < 80_000
     read = [p for batch in batches for p in batch.rows.column("position").to_pylist()]
     assert read == list(range(1, 20_001))
     assert len(batches) > 10
@@ -434,22 +445,24 @@ def test_lock_and_statement_timeouts(store: Store, log: wb.EventLog) -> None:
 # -- killed ----------------------------------------------------------------------------------------
 
 
-def test_server_that_goes_away_in_mid_read(each_store: Store, log: wb.EventLog) -> None:
-    each_store.execute(FILL.format(20_000))
+@pytest.mark.parametrize("which", ["true", "query LIKE '%COPY%'"])
+def test_server_that_goes_away_in_mid_read(each_store: Store, log: wb.EventLog, which: str) -> None:
+    each_store.execute(FILL.format(60_000))
 
     def kill(read: int, total: int | None) -> None:
         if read >= 2_000:
             each_store.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'workbench'"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                f"WHERE application_name = 'workbench' AND {which}"
             )
 
     with pytest.raises(SourceUnavailable, match="reading broke off") as caught:
         log.load(each_store.source(batch_rows=500), progress=kill)
     assert "goes on" in str(caught.value)
     before = len(log)
-    assert 2_000 <= before < 20_000
+    assert 2_000 <= before < 60_000
     loaded = log.load(each_store.source(), progress=False)
-    assert (before + loaded.stored, loaded.duplicate) == (20_000, 0)
+    assert (before + loaded.stored, loaded.duplicate) == (60_000, 0)
     assert rows(
         log, "SELECT count(*) FROM events WHERE source_position <> 'events/' || position"
     ) == [(0,)]
@@ -460,14 +473,14 @@ import sys
 import workbench as wb
 with wb.open(sys.argv[1]) as log:
     print("loading", flush=True)
-    log.load(wb.postgres(sys.argv[2], name="store", batch_rows=400), progress=False)
+    log.load(wb.postgres(sys.argv[2], name="store", batch_rows=400), progress=lambda *_: print("batch", flush=True))
 """
 CONTENT = "SELECT * FROM events ORDER BY position"
 
 
 @pytest.mark.slow
 def test_loads_killed_at_random_moments_end_in_the_same_log(store: Store, tmp_path: Path) -> None:
-    store.execute(FILL.format(12_000))
+    store.execute(FILL.format(40_000))
     store.execute("DELETE FROM events WHERE position % 97 = 0")
     count = len(store.positions())
     with wb.open(tmp_path / "whole.duckdb") as whole:
@@ -482,7 +495,9 @@ def test_loads_killed_at_random_moments_end_in_the_same_log(store: Store, tmp_pa
         loader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert loader.stdout is not None
         assert loader.stdout.readline() == "loading\n"
-        time.sleep(rng.uniform(0.05, 0.5))
+        for _ in range(rng.randint(0, 4)):
+            loader.stdout.readline()
+        time.sleep(rng.uniform(0, 0.1))
         loader.send_signal(signal.SIGKILL)
         loader.wait()
         loader.stdout.close()
@@ -494,7 +509,7 @@ def test_loads_killed_at_random_moments_end_in_the_same_log(store: Store, tmp_pa
         assert last.duplicate == 0
         assert last.report.watermark == f"position {store.positions()[-1]}"
     assert left_off == sorted(left_off)
-    assert left_off[-1] > 0, "no load came far enough to test anything"
+    assert any(0 < left < count for left in left_off), "no load was killed in mid-read"
 
 
 def test_consumer_that_stops_early_ends_the_sessions(store: Store) -> None:

@@ -71,7 +71,12 @@ def card(title: str, body: str, *, subtitle: str = "") -> str:
 
 def escape_text(value: str) -> str:
     """Escape a sentence of ours that may quote a user's or a payload's text."""
-    return html.escape(visible(value, limit=2_000), quote=True)
+    return html.escape(line(value), quote=True)
+
+
+def line(value: str) -> str:
+    """Write such a sentence as one line of plain text: nothing in it moves a terminal's cursor."""
+    return visible(value, limit=2_000)
 
 
 def table(
@@ -100,6 +105,20 @@ def table(
     )
 
 
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Write names and what there is to say about each, as long as it takes; both are escaped."""
+    cell = "padding:2px 10px 2px 0;text-align:left;vertical-align:top"
+    body = "".join(
+        f'<tr><td style="{cell};white-space:nowrap;{_MUTED}">{escape_text(name)}</td>'
+        f'<td style="{cell};white-space:normal">{escape_text(value)}</td></tr>'
+        for name, value in rows
+    )
+    return (
+        f'<table style="border-collapse:collapse;margin:4px 0;{_TEXT};background:none">'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
 def _cell(value: object) -> str:
     shown = escape(value)
     return f'<span style="{_MUTED}">{shown}</span>' if shown == "NULL" else shown
@@ -120,6 +139,7 @@ def text_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, numeric: Sequence[bool] = ()
 ) -> str:
     """Write the same table as plain text."""
+    columns = [visible(name, limit=60) for name in columns]
     right = [*numeric, *([False] * (len(columns) - len(numeric)))]
     cells = [[visible(value, limit=60) for value in row] for row in rows]
     widths = [

@@ -7,7 +7,8 @@ as literals, not bound. Payloads never become SQL; only what a user types as an 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Final
 
@@ -72,6 +73,16 @@ def json_path(path: str) -> str:
     >>> json_path("customer.id")
     '$."customer"."id"'
     """
+    keys = json_keys(path)
+    return "$" + "".join('."' + key.replace("\\", "\\\\").replace('"', '\\"') + '"' for key in keys)
+
+
+def json_keys(path: str) -> list[str]:
+    r"""Split a path into its keys.
+
+    >>> json_keys(r"a\.b.c")
+    ['a.b', 'c']
+    """
     keys: list[str] = [""]
     escaped = False
     for char in path:
@@ -84,12 +95,57 @@ def json_path(path: str) -> str:
             keys.append("")
         else:
             keys[-1] += char
-    return "$" + "".join('."' + key.replace("\\", "\\\\").replace('"', '\\"') + '"' for key in keys)
+    return keys
 
 
 def json_text(column: str, path: str) -> str:
-    """Read one field of a JSON column as text; NULL when absent or null."""
+    """Read one field of a JSON column as text; NULL when absent or null. See :func:`json_exact` for numbers."""
     return f"json_extract_string({column}, {text(json_path(path))})"
+
+
+def json_exact(column: str, path: str, read: Callable[[str], str]) -> str:
+    """Read one field of a JSON column, a number with all its digits, by way of ``read``.
+
+    DuckDB reads a number with a point as a DOUBLE: 12345678901234567.89 would become 12345678901234568.0.
+    Where a number behind this key is that long, its text is cut out of the payload. The key may be there
+    more than once; then the numbers that are this DOUBLE count, and where they differ, nothing is guessed.
+    """
+    extracted = json_text(column, path)
+    payload = f"CAST({column} AS VARCHAR)"
+    key = _key_pattern(json_keys(path)[-1]) + r"\s*:\s*"
+    found = (
+        f"list_sort(list_distinct(list_filter(regexp_extract_all({payload}, {text(_BEFORE_KEY + key + _NUMBER)}, 1), "
+        f"lambda number: try_cast(number AS DOUBLE) = try_cast({extracted} AS DOUBLE))))"
+    )
+    exact = (
+        f"CASE len({found}) WHEN 0 THEN {extracted} WHEN 1 THEN {found}[1] "
+        f"ELSE array_to_string({found}, ' or ') END"
+    )
+    return (
+        f"CASE WHEN regexp_matches({payload}, {text(key + _LONG)}) "
+        f"AND json_type({column}, {text(json_path(path))}) = 'DOUBLE' THEN {read(exact)} ELSE {read(extracted)} END"
+    )
+
+
+_BEFORE_KEY: Final = r"[{,\s]"
+_NUMBER: Final = r"(-?\d[\d.eE+-]*)"
+#: Sixteen digits: fifteen are the most that a DOUBLE always gives back.
+_LONG: Final = r"-?[\d.]{16}"
+
+
+def _key_pattern(key: str) -> str:
+    """Match a key as JSON writes it; what is not ASCII may be escaped or not."""
+    pattern = ""
+    for char in key:
+        if char in '"\\':
+            pattern += "\\\\" + ("\\\\" if char == "\\" else char)
+        elif char.isascii() and char.isprintable():
+            pattern += re.escape(char)
+        else:
+            units = char.encode("utf-16-be").hex()
+            escaped = "".join(rf"\\u(?i:{units[at : at + 4]})" for at in range(0, len(units), 4))
+            pattern += f"(?:{escaped}|{re.escape(char)})"
+    return f'"{pattern}"'
 
 
 #: A time as text that says its offset; without one it is naive and not accepted.
@@ -115,3 +171,8 @@ def decimal(expression: str) -> str:
         f"CASE WHEN regexp_full_match({expression}, '-?\\d+(\\.\\d{{1,18}}0*)?([eE]\\+?\\d+)?') "
         f"THEN try_cast({expression} AS {DECIMAL}) END"
     )
+
+
+def number(expression: str) -> str:
+    """Keep text that is a number of JSON; NULL for any other."""
+    return f"CASE WHEN regexp_full_match({expression}, '-?\\d+(\\.\\d+)?([eE][+-]?\\d{{1,4}})?') THEN {expression} END"

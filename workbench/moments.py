@@ -7,8 +7,9 @@ when it happened: what was *true*. Both together answer 'what was believed at K 
 from __future__ import annotations
 
 import datetime as dt
+import operator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, SupportsIndex, get_args
 
 from workbench.errors import MomentError, did_you_mean
 
@@ -55,7 +56,11 @@ def parse_time(value: Time, what: str = "as_of") -> dt.datetime:
             message,
             hint=f"write {parsed.isoformat(timespec='minutes')}Z for UTC, or give its offset",
         )
-    return parsed.astimezone(dt.UTC)
+    try:
+        return parsed.astimezone(dt.UTC)
+    except OverflowError:
+        message = f"{what}={str(value)!r} is before year 1 or after year 9999 in UTC."
+        raise MomentError(message) from None
 
 
 def check_clock(clock: str | None) -> Clock | None:
@@ -94,10 +99,7 @@ class Moment:
     ) -> Moment:
         """Build a moment from the arguments that every verb takes."""
         chosen = check_clock(clock)
-        for name, number in (("position", position), ("version", version)):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
-                message = f"{name}={number!r} is no whole number."
-                raise MomentError(message)
+        position, version = _whole(position, "position"), _whole(version, "version")
         if known_at is not None:
             if chosen == "recorded":
                 message = (
@@ -116,7 +118,9 @@ class Moment:
     @property
     def is_end(self) -> bool:
         """Whether nothing is cut off."""
-        return self.time is self.known_at is self.position is self.version is None
+        return all(
+            cut is None for cut in (self.time, self.known_at, self.position, self.version)
+        )
 
     def __str__(self) -> str:
         parts = []
@@ -129,6 +133,16 @@ class Moment:
         if self.version is not None:
             parts.append(f"up to version {self.version:,}")
         return ", ".join(parts) or "at the end of the log"
+
+
+def _whole(number: object, what: str) -> int | None:
+    """Check a whole number; NumPy's are as good as Python's."""
+    if number is None:
+        return None
+    if isinstance(number, bool) or not isinstance(number, SupportsIndex):
+        message = f"{what}={number!r} is no whole number."
+        raise MomentError(message)
+    return operator.index(number)
 
 
 def _shown(time: dt.datetime) -> str:

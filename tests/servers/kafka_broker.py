@@ -43,6 +43,18 @@ log.cleaner.backoff.ms=100
 log.initial.task.delay.ms=100
 log.retention.check.interval.ms=200
 """
+_SECURE = """\
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SECURE://127.0.0.1:{secure}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL
+ssl.keystore.type=PKCS12
+ssl.keystore.location={folder}/key.p12
+ssl.keystore.password=changeit
+listener.name.secure.sasl.enabled.mechanisms=PLAIN
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+  user_{user}="{password}";
+"""
+USER, PASSWORD = "auditor", "correct-horse-7"
 _LOGGING = """\
 rootLogger.level=WARN
 rootLogger.appenderRefs=out
@@ -84,23 +96,20 @@ class _Process:
         self.log = self.folder / "log.txt"
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self.port, other = _free_ports()
+            self.port, *others = _free_ports()
             self.bootstrap = f"127.0.0.1:{self.port}"
-            command, environment = self._prepare(other)
+            command = self._prepare(others)
             with self.log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    command,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    stdin=subprocess.DEVNULL,
-                    env=environment,
+                    command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
                 )
             self._wait()
         except BaseException:
             self.stop()
             raise
 
-    def _prepare(self, other_port: int) -> tuple[list[str], dict[str, str]]:
+    def _prepare(self, ports: list[int]) -> list[str]:
+        """Write what the broker wants and return its command."""
         raise NotImplementedError
 
     def _wait(self) -> None:
@@ -130,31 +139,50 @@ class _Process:
 
 
 class ApacheKafka(_Process):
-    """One KRaft node of Apache Kafka, broker and controller in one."""
+    """One KRaft node of Apache Kafka, broker and controller in one.
 
-    def __init__(self) -> None:
+    With ``secure``, also at ``secure_bootstrap``: TLS with the certificate in ``certificate``, and
+    SASL PLAIN for ``USER`` with ``PASSWORD``.
+    """
+
+    def __init__(self, *, secure: bool = False) -> None:
         self.label = f"Apache Kafka {apache_version()}"
         self._jars = jars()
+        self._secure = secure
         super().__init__()
 
-    def _prepare(self, other_port: int) -> tuple[list[str], dict[str, str]]:
+    def _prepare(self, ports: list[int]) -> list[str]:
+        controller, secure = ports
+        self.secure_bootstrap = f"127.0.0.1:{secure}"
+        self.certificate = self.folder / "certificate.pem"
+        settings = _PROPERTIES + (_SECURE if self._secure else "")
         properties = self.folder / "server.properties"
         properties.write_text(
-            _PROPERTIES.format(port=self.port, controller=other_port, data=self.folder / "data")
+            settings.format(
+                port=self.port,
+                controller=controller,
+                secure=secure,
+                data=self.folder / "data",
+                folder=self.folder,
+                user=USER,
+                password=PASSWORD,
+            )
         )
+        if self._secure:
+            self._make_key()
         logging = self.folder / "log4j2.properties"
         logging.write_text(_LOGGING)
         java = ["java", f"-Dlog4j2.configurationFile={logging}", "-cp", f"{self._jars}/*"]
         identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        storage = ["kafka.tools.StorageTool", "format", "-t", identity, "-c", str(properties)]
-        formatted = subprocess.run(
-            [*java, *storage], capture_output=True, text=True, check=False, timeout=START_SECONDS
-        )
-        if formatted.returncode != 0:
-            message = f"{self.label} cannot format its storage:\n{formatted.stderr[-2000:]}"
-            raise NoBrokerError(message)
+        _do([*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", str(properties)])
         heap = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"]
-        return [java[0], *heap, *java[1:], "kafka.Kafka", str(properties)], dict(os.environ)
+        return [java[0], *heap, *java[1:], "kafka.Kafka", str(properties)]
+
+    def _make_key(self) -> None:
+        keytool = ["keytool", "-keystore", str(self.folder / "key.p12"), "-storepass", "changeit"]
+        name = ["-dname", "CN=127.0.0.1", "-ext", "SAN=IP:127.0.0.1"]
+        _do([*keytool, "-genkeypair", "-alias", "broker", "-keyalg", "EC", "-validity", "2", *name])
+        _do([*keytool, "-exportcert", "-alias", "broker", "-rfc", "-file", str(self.certificate)])
 
 
 class EmbeddedKafka(_Process):
@@ -164,15 +192,13 @@ class EmbeddedKafka(_Process):
         self.label = f"noida-db {version('noida-db')}"
         super().__init__()
 
-    def _prepare(self, other_port: int) -> tuple[list[str], dict[str, str]]:
+    def _prepare(self, ports: list[int]) -> list[str]:
         command = Path(sys.executable).with_name("noida-db")
         if not command.exists():
             message = "noida-db is not installed: install the group 'test'"
             raise NoBrokerError(message)
         data = ["--data-dir", str(self.folder / "data")]
-        return [
-            str(command), "start", *data, "--only", "kafka", "--kafka-port", str(self.port),
-        ], dict(os.environ)  # fmt: skip
+        return [str(command), "start", *data, "--only", "kafka", "--kafka-port", str(self.port)]
 
 
 def apache_version() -> str:
@@ -236,11 +262,22 @@ def start(kind: str | None = None) -> Broker:
     return embedded
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
+def _do(command: list[str]) -> None:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=START_SECONDS
+    )
+    if done.returncode != 0:
+        message = f"{' '.join(command)} failed:\n{done.stdout[-1000:]}{done.stderr[-1000:]}"
+        raise NoBrokerError(message)
+
+
+def _free_ports() -> list[int]:
+    """Return three ports that nobody holds just now."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
 
 
 def _answers(port: int) -> bool:

@@ -7,13 +7,15 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
-from workbench._sql import DECIMAL, text
+from workbench._sql import DECIMAL, aware_time, text
 from workbench.errors import ConfigError, did_you_mean
 
 Tolerance = int | float | Decimal | dt.timedelta
 
 _NUMBER = re.compile(r"^(?:U?(?:BIG|SMALL|TINY|HUGE)?INT(?:EGER)?|DOUBLE|FLOAT|DECIMAL.*)$")
+AWARE_TIME: Final = "TIMESTAMP WITH TIME ZONE"
 _TIME = re.compile(r"^(?:TIMESTAMP|DATE).*$")
 
 
@@ -38,56 +40,76 @@ class Column:
     tolerance: Tolerance | None
 
     def stored_sql(self, stored: str) -> str:
-        """The stored value, as it is compared and shown."""
-        if self.theirs == self.ours:
-            return stored
-        if (
-            self.theirs.startswith("TIMESTAMP")
-            and self.theirs != "TIMESTAMP WITH TIME ZONE"
-            and self.timezone
-        ):
-            return f"timezone({text(self.timezone)}, CAST({stored} AS TIMESTAMP))"
-        if self._numeric and self.theirs == "VARCHAR":
-            return f"try_cast({stored} AS {DECIMAL})"
-        if self._numeric or (_TIME.match(self.ours) and _TIME.match(self.theirs)):
-            return stored
-        return (
-            f"try_cast({stored} AS {self.ours})"
-            if self.theirs == "VARCHAR"
-            else f"CAST({stored} AS VARCHAR)"
-        )
+        """The stored value, as it is shown: as it was found, but times with their zone."""
+        if self._naive:
+            return f"timezone({text(str(self.timezone))}, CAST({stored} AS TIMESTAMP))"
+        return stored
 
-    def equal_sql(self, stored: str, replayed: str, *, stored_is_read: bool = False) -> str:
-        """A condition that is never NULL: the two are the same."""
-        theirs = stored if stored_is_read else self.stored_sql(stored)
-        ours = (
-            replayed
-            if self.theirs == "VARCHAR" or self._comparable
-            else f"CAST({replayed} AS VARCHAR)"
-        )
+    def equal_sql(self, stored: str, replayed: str) -> str:
+        """A condition that is never NULL: what :meth:`stored_sql` gave and a replayed value are the same."""
+        theirs = self._read(stored)
+        ours = f"CAST({replayed} AS VARCHAR)" if self._as_text else replayed
         exact = f"({theirs} IS NOT DISTINCT FROM {ours})"
-        if not stored_is_read and self.theirs == "VARCHAR" and self.ours != "VARCHAR":
-            # Text that cannot be read is not the same as no value.
+        if theirs != stored:
+            # What cannot be read is not the same as no value.
             exact = f"({exact} AND ({theirs} IS NOT NULL OR {stored} IS NULL))"
         if self.tolerance is None:
             return exact
         if isinstance(self.tolerance, dt.timedelta):
-            within = f"abs(epoch_us({theirs}) - epoch_us({ours})) <= {int(self.tolerance / dt.timedelta(microseconds=1))}"
+            within = f"abs(epoch_us({theirs}) - epoch_us({ours})) <= {self.tolerance // dt.timedelta(microseconds=1)}"
         else:
             within = f"abs({theirs} - {ours}) <= {Decimal(str(self.tolerance)):f}"
         return f"({exact} OR coalesce({within}, FALSE))"
 
-    @property
-    def _numeric(self) -> bool:
-        return bool(_NUMBER.match(self.ours))
+    def _read(self, stored: str) -> str:
+        """The stored value, made comparable with ours; NULL when that cannot be done."""
+        if self._as_text:
+            return f"CAST({stored} AS VARCHAR)"
+        if self.theirs == "VARCHAR" and self.ours != "VARCHAR":
+            return self._parsed(stored)
+        if self.ours.endswith("[]") and self.theirs != self.ours:
+            return f"try_cast({stored} AS {self.ours})"
+        return stored
+
+    def _parsed(self, stored: str) -> str:
+        if _NUMBER.match(self.ours):
+            if self.ours in ("DOUBLE", "FLOAT"):
+                return f"try_cast({stored} AS {self.ours})"
+            # A cast to DECIMAL rounds in silence.
+            too_long = text(r"\.\d{18}\d*[1-9]")
+            return f"CASE WHEN NOT regexp_matches({stored}, {too_long}) THEN try_cast({stored} AS {DECIMAL}) END"
+        if self.ours == AWARE_TIME:
+            aware = aware_time(stored)
+            if self.timezone is None:
+                return aware
+            return f"coalesce({aware}, timezone({text(self.timezone)}, try_cast({stored} AS TIMESTAMP)))"
+        return f"try_cast({stored} AS {self.ours})"
+
+    def naive_sql(self, stored: str) -> str | None:
+        """A condition that finds texts which are times without a zone; None where that is no question."""
+        if self.ours != AWARE_TIME or self.theirs != "VARCHAR" or self.timezone is not None:
+            return None
+        return f"({aware_time(stored)}) IS NULL AND try_cast({stored} AS TIMESTAMP) IS NOT NULL"
 
     @property
-    def _comparable(self) -> bool:
-        return (
-            self.ours == self.theirs
-            or bool(self._numeric and _NUMBER.match(self.theirs))
-            or bool(_TIME.match(self.ours) and _TIME.match(self.theirs))
+    def _naive(self) -> bool:
+        return self.ours == AWARE_TIME and is_naive(self.theirs) and self.timezone is not None
+
+    @property
+    def _as_text(self) -> bool:
+        """Whether the types have nothing in common but that both can be written down."""
+        return not (
+            self.theirs == "VARCHAR"
+            or self.ours == self.theirs
+            or (_NUMBER.match(self.ours) and _NUMBER.match(self.theirs))
+            or (_TIME.match(self.ours) and _TIME.match(self.theirs))
+            or (self.ours.endswith("[]") and self.theirs.endswith("[]"))
         )
+
+
+def is_naive(kind: str) -> bool:
+    """Whether a type of times says no time zone."""
+    return bool(_TIME.match(kind)) and kind != AWARE_TIME
 
 
 def paired(
@@ -110,8 +132,7 @@ def paired(
         if name not in theirs:
             continue
         stored = theirs[name]
-        naive = stored.startswith("TIMESTAMP") and stored != "TIMESTAMP WITH TIME ZONE"
-        if kind == "TIMESTAMP WITH TIME ZONE" and naive and timezone is None:
+        if kind == AWARE_TIME and is_naive(stored) and timezone is None:
             message = f"{model}: column {name!r} is {stored}, which says no time zone."
             raise ConfigError(message, hint="say how to read it: wb.read_model(…, timezone='UTC')")
         tolerance = tolerances.get(name)

@@ -31,6 +31,9 @@ from workbench.store.table import Table
 from workbench.store.view import EVENTS, View
 
 CLASSES: Final = ("match", "stale", "missing", "orphaned", "corrupted", "ahead")
+WORST_FIRST: Final = ("corrupted", "orphaned", "missing", "stale", "ahead", "match")
+OF_EACH: Final = 3
+"""So many rows of each class are on the card of a diff."""
 
 
 class Diff(Table):
@@ -115,14 +118,14 @@ class Diff(Table):
     def __repr__(self) -> str:
         counts = self.counts
         lines = [
-            self.title,
+            _html.line(self.title),
             "  " + "   ".join(f"{name} {counts[name]:,}" for name in CLASSES if counts[name]),
         ]
         names, numeric, rows = self._worst()
         if rows:
             lines.append(_html.text_table(names, rows, numeric=numeric))
             lines.append(self._how_to_go_on(counts))
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, *map(_html.line, self.notes)])
 
     def _repr_html_(self) -> str:
         counts = self.counts
@@ -146,9 +149,11 @@ class Diff(Table):
 
     def _worst(self) -> tuple[list[str], list[bool], list[tuple[object, ...]]]:
         keys = list(self.definition.key)
+        keyed = ", ".join(map(ident, keys))
         shown = [*keys, "class", "columns", "equals_version", "lag_events", "lag_time"]
         rows = self._run(
-            f"SELECT {', '.join(map(ident, shown))} FROM ({self._query}) WHERE class <> 'match' LIMIT 10"
+            f"SELECT {', '.join(map(ident, shown))} FROM ({self._query}) WHERE class <> 'match' "
+            f"QUALIFY row_number() OVER (PARTITION BY class ORDER BY {keyed}) <= {OF_EACH} ORDER BY {_rank('class')}, {keyed}"
         ).fetchall()
         flat = [
             tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row)
@@ -158,7 +163,8 @@ class Diff(Table):
 
     def _how_to_go_on(self, counts: Mapping[str, int]) -> str:
         bad = sum(counts.values()) - counts["match"]
-        some = f"the first 10 of {bad:,} rows that do not match; " if bad > 10 else ""
+        listed = sum(min(counts[name], OF_EACH) for name in CLASSES if name != "match")
+        some = f"{listed} of {bad:,} rows that do not match; " if listed < bad else ""
         return f"{some}.of('corrupted'), .cells(), .events(key) and .chart() show more"
 
     def _derived(self, sql: str, title: str) -> Table:
@@ -225,6 +231,7 @@ class _Work:
             timezone=self.model.timezone,
             tolerances=tolerances(tolerance, wanted),
         )
+        self._check_times()
         skipped = [name for name in wanted if name not in theirs]
         if not self.columns:
             message = f"{self.model.name} and {self.definition.name!r} have no column in common."
@@ -249,6 +256,20 @@ class _Work:
             self.notes.append(
                 f"not compared, since {self.definition.name!r} does not define them: {', '.join(extra)}"
             )
+
+    def _check_times(self) -> None:
+        for column in self.columns:
+            naive = column.naive_sql(ident(column.name))
+            if naive is None:
+                continue
+            found = self.view.rows(
+                f"SELECT {ident(column.name)} FROM {self.stored} WHERE {naive} LIMIT 1"
+            )
+            if found:
+                message = f"{self.model.name}: column {column.name!r} has {found[0][0]!r}, which says no time zone."
+                raise ConfigError(
+                    message, hint="say how to read it: wb.read_model(…, timezone='UTC')"
+                )
 
     def _types(self, table: str) -> dict[str, str]:
         return {row[0]: row[1] for row in self.view.rows(f"DESCRIBE {table}")}
@@ -293,18 +314,23 @@ class _Work:
             f"SELECT try_cast(regexp_extract(source_position, '(\\d+)$', 1) AS BIGINT) AS number, position "
             f"FROM {EVENTS} WHERE {self.view.filter}"
         )
+        # A number beyond the last one that is here stands for events that are not.
+        place = (
+            f"CASE WHEN wb_number > (SELECT max(number) FROM ({numbers})) THEN (SELECT max(position) + 1 FROM ({numbers})) "
+            "WHEN wb_number IS NOT NULL THEN coalesce(n.position, 0) END"
+        )
         return (
-            f"SELECT s.*, coalesce(n.position, 0) AS wb_checkpoint FROM (SELECT *, {value} AS wb_number FROM {self.stored}) s "
+            f"SELECT s.*, {place} AS wb_checkpoint FROM (SELECT *, {value} AS wb_number FROM {self.stored}) s "
             f"ASOF LEFT JOIN (FROM ({numbers}) WHERE number IS NOT NULL) n ON s.wb_number >= n.number"
         )
 
     def _ends(self) -> str:
         """The last version or position of each row in this log: a checkpoint beyond it is ahead of the log."""
+        cut = self.view.until(self.moment)
         if self._unit == "position":
-            return f"SELECT {self.key_list}, (SELECT max(position) FROM {EVENTS} WHERE {self.view.filter}) AS wb_last FROM {self.replayed}"
+            return f"SELECT {self.key_list}, (SELECT max(position) FROM {EVENTS} WHERE {cut.filter}) AS wb_last FROM {self.replayed}"
         if not self.definition.by_stream:
             return f"SELECT {self.key_list}, version AS wb_last FROM {self.replayed}"
-        cut = self.view.until(self.moment)
         return f"SELECT stream_id AS {self.key_list}, max(version) AS wb_last FROM {EVENTS} WHERE {cut.filter} GROUP BY 1"
 
     # -- the join --------------------------------------------------------------------------------
@@ -358,9 +384,7 @@ class _Work:
     def _judged(self, joined: str, states: str) -> str:
         """For each suspect: the latest state that it equals, and the state at its checkpoint."""
         equal = " AND ".join(
-            column.equal_sql(
-                ident(f"stored_{column.name}"), f"h.{ident(column.name)}", stored_is_read=True
-            )
+            column.equal_sql(ident(f"stored_{column.name}"), f"h.{ident(column.name)}")
             for column in self.columns
         )
         at = "FALSE" if self._unit is None else f"h.{self._unit} <= j.checkpoint"
@@ -399,7 +423,11 @@ class _Work:
             judged = self._judged(joined, states)
         unit = self._unit
         # Where a row has a checkpoint, that is what it is held against.
-        best = "reached" if unit else "equal"
+        best = (
+            "CASE WHEN checkpoint IS NULL THEN equal_{0} ELSE reached_{0} END"
+            if unit
+            else "equal_{0}"
+        )
         head = f"(checkpoint IS NULL OR checkpoint >= {unit})" if unit else "TRUE"
         ahead = "checkpoint > wb_last" if unit else "FALSE"
         not_yet = (
@@ -407,7 +435,9 @@ class _Work:
             if unit == "position" and isinstance(self.model.position, int)
             else "FALSE"
         )
-        proven = "reached_equal" if unit else "equal_nth IS NOT NULL"
+        proven = "equal_nth IS NOT NULL"
+        if unit:
+            proven = f"CASE WHEN checkpoint IS NULL THEN {proven} ELSE reached_equal END"
         checkpoint = "checkpoint"
         if unit == "position" and isinstance(self.model.position, int):
             checkpoint = f"coalesce(checkpoint, {self.model.position})"
@@ -417,7 +447,7 @@ class _Work:
             WHEN in_stored AND in_replay AND {self._all_equal} AND {head} THEN 'match'
             WHEN in_stored AND coalesce({ahead}, FALSE) THEN 'ahead'
             WHEN NOT in_stored THEN CASE WHEN {not_yet} THEN 'stale' ELSE 'missing' END
-            WHEN coalesce({proven}, FALSE) THEN CASE WHEN in_replay AND {best}_nth = last_nth THEN 'match' ELSE 'stale' END
+            WHEN coalesce({proven}, FALSE) THEN CASE WHEN in_replay AND {best.format("nth")} = last_nth THEN 'match' ELSE 'stale' END
             WHEN in_replay THEN 'corrupted' ELSE 'orphaned' END AS class
         FROM {joined} LEFT JOIN ({judged}) USING ({self.key_list}) LEFT JOIN ({self._as_text(self._ends())}) USING ({self.key_list})"""
         fresh = self._fresh(unit)
@@ -430,7 +460,7 @@ class _Work:
             for column in self.columns
         }
         differs = ", ".join(
-            f"CASE WHEN in_stored AND (in_replay OR reached_nth IS NOT NULL) AND NOT {column.equal_sql(ident('stored_' + column.name), replayed[column.name], stored_is_read=True)} THEN {text(column.name)} END"
+            f"CASE WHEN in_stored AND (in_replay OR reached_nth IS NOT NULL) AND NOT {column.equal_sql(ident('stored_' + column.name), replayed[column.name])} THEN {text(column.name)} END"
             for column in self.columns
         )
         pairs = ", ".join(
@@ -439,24 +469,16 @@ class _Work:
         )
         stale = "class IN ('stale', 'corrupted')"
         which = (
-            f"CASE class WHEN 'corrupted' THEN equal_{{0}} ELSE {best}_{{0}} END"
-            if unit
-            else "equal_{0}"
-        )
-        order = " ".join(
-            f"WHEN {text(name)} THEN {rank}"
-            for rank, name in enumerate(
-                ("corrupted", "orphaned", "missing", "stale", "ahead", "match")
-            )
+            f"CASE class WHEN 'corrupted' THEN equal_{{0}} ELSE {best} END" if unit else "equal_{0}"
         )
         sql = f"""
         SELECT {self.key_list}, class, list_filter([{differs}], lambda name: name IS NOT NULL) AS columns,
             CASE WHEN {stale} THEN {which.format("version")} END AS equals_version,
             CASE WHEN {stale} THEN {which.format("position")} END AS equals_position,
-            CASE WHEN class = 'stale' THEN last_nth - coalesce({best}_nth, 0) END AS lag_events,
-            CASE WHEN class = 'stale' THEN last_time - {best}_time END AS lag_time,
+            CASE WHEN class = 'stale' THEN last_nth - coalesce({best.format("nth")}, 0) END AS lag_events,
+            CASE WHEN class = 'stale' THEN last_time - {best.format("time")} END AS lag_time,
             {checkpoint} AS checkpoint, version, position, {pairs}
-        FROM ({classified}) ORDER BY CASE class {order} END, {self.key_list}"""
+        FROM ({classified}) ORDER BY {_rank("class")}, {self.key_list}"""
         result = Diff(
             self.database,
             sql,
@@ -491,10 +513,15 @@ class _Work:
         return f"SELECT {keys}, wb_last FROM ({sql})"
 
 
+def _rank(column: str) -> str:
+    """The place of a class in the order of the result."""
+    return f"list_position([{', '.join(map(text, WORST_FIRST))}], {column})"
+
+
 def _shown(column: str) -> str:
-    """A value as text; decimals without the zeros that only their type gives them."""
+    """A value as text; decimals with two places, or more where they say something."""
     value = f"CAST({ident(column)} AS VARCHAR)"
     return (
         f"CASE WHEN typeof({ident(column)}) LIKE 'DECIMAL%' AND contains({value}, '.') "
-        f"THEN rtrim(rtrim({value}, '0'), '.') ELSE {value} END"
+        f"THEN regexp_replace({value}, '(\\.\\d\\d\\d*?)0+$', '\\1') ELSE {value} END"
     )

@@ -16,7 +16,9 @@ class History(KeptTable):
 
     Columns: the key, ``valid_from`` (inclusive), ``valid_to`` (exclusive; NULL: still so), ``event_type``,
     ``version`` and ``position`` of the event that made the state, the definition's columns, ``events``.
-    Times are UTC. A row that ended has no state until its next event.
+    Times are UTC. A row that ended has no state until its next event. The states of a row follow each other
+    without overlap: an event that is earlier than the one before it counts from that one's time. Events that
+    say no time on the clock are left out, and a note says how many.
     """
 
     definition: Definition
@@ -82,13 +84,19 @@ def history(
     """Return every state of a definition up to a moment, of all rows or of one stream."""
     check(definition)
     scope = narrow_to_stream(view, definition, stream)
-    rows = history_rows(definition, scope, moment, only=only)
     words = "; ".join([*scope.words, str(moment)])
+    clock = scope.clock(moment.clock)
+    untimed = scope.without_time(clock)
+    left_out = []
+    if 0 < untimed < scope.count:
+        scope = scope.narrowed(f"{clock}_at IS NOT NULL", f"with a time ({clock})")
+        left_out = [f"{untimed:,} events do not say when they were {clock}, and are left out"]
+    rows = history_rows(definition, scope, moment, only=only)
     result = History.of(
         view.database,
         rows,
         title=f"History of {definition.name}, {words}",
-        notes=notes(definition, scope, moment, rows.clock),
+        notes=[*notes(definition, scope, moment, rows.clock), *left_out],
     )
     result.definition = definition
     return result

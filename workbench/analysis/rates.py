@@ -221,8 +221,11 @@ def _notes(view: View, clock: Clock, timed: str, groups: _Groups) -> list[str]:
     found = []
     untimed = view.count - sum(groups.counts.values())
     if untimed:
-        be = "event does" if untimed == 1 else "events do"
-        found.append(f"{untimed:,} {be} not say when they were {clock}, and are not counted")
+        one = untimed == 1
+        be = ("was " if one else "were ") if clock == "recorded" else ""
+        words = f"{untimed:,} {'event does' if one else 'events do'} not say when {'it' if one else 'they'} {be}{clock}"
+        words += f", and {'is' if one else 'are'} not counted"
+        found.append(words)
     if groups.other is not None:
         found.append(f"{groups.other}: rarer than the others, counted together; top= shows more")
     return found

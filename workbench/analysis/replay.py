@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workbench._sql import ident
 from workbench.analysis.definition import Definition, check, narrow_to_stream, notes, replay_rows
 from workbench.analysis.kept import KeptTable
 from workbench.moments import Moment
@@ -12,7 +13,7 @@ class Replay(KeptTable):
     """The rows of a definition at a moment.
 
     Columns: the key, those of the definition, then ``version`` and ``position`` up to which events
-    were applied, and ``events``, how many were. Rows are in no order.
+    were applied, and ``events``, how many were. Rows are in no order (a preview is sorted by the key).
 
     Attributes
     ----------
@@ -40,6 +41,7 @@ def replay(
         notes=notes(definition, scope, moment, rows.clock),
     )
     result.definition, result.moment = definition, moment
+    result._order = ", ".join(map(ident, definition.key))
     return result
 
 

@@ -8,7 +8,6 @@ from typing import Final
 from workbench._sql import any_of, ident
 from workbench.analysis.definition import Definition, check, columns_of
 from workbench.analysis.history import History, history
-from workbench.errors import MomentError
 from workbench.moments import Clock, Moment
 from workbench.store.table import Table
 from workbench.store.view import EVENTS, View
@@ -36,7 +35,7 @@ class Timeline(Table):
     state
         The names of the state's columns here. One that an event has too is called ``state_actor``.
     clock
-        The clock that knows more of these events; None when neither knows any.
+        The clock that the log runs on; None when it knows the time of none of these events.
     """
 
     stream: str
@@ -139,7 +138,7 @@ def _named(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _clock(events: View, moment: Moment) -> Clock | None:
-    try:
-        return events.clock(moment.clock)
-    except MomentError:
-        return None
+    """Choose the clock that the log runs on, if it knows any of these events."""
+    clock = events.clock(moment.clock)
+    timed = f"SELECT count({clock}_at) FROM {EVENTS} WHERE {events.filter}"
+    return clock if events.rows(timed)[0][0] else None

@@ -61,7 +61,6 @@ def rates(result: Rates) -> alt.VConcatChart:
                 type="quantitative",
                 title=f"events per {_step(result, merged)}",
                 axis=alt.Axis(tickMinStep=1),
-                scale=alt.Scale(domainMin=0),
             ),
             y2="top",
             color=colour,

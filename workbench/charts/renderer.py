@@ -11,6 +11,7 @@ import functools
 import html
 import json
 import struct
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,31 +24,44 @@ MIME: Final = "application/vnd.vegalite.v5+json"
 SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
 VEGALITE: Final = "5.8"
 """The version that vl-convert has which is nearest to the one in JupyterLab."""
+NATIVE: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+"""The version that Altair writes; a page of our own brings it along."""
 SCALE: Final = 2
 
 Chart = alt.Chart | alt.LayerChart | alt.VConcatChart | alt.HConcatChart | alt.FacetChart
 
 
-def spec_of(chart: Chart) -> dict[str, Any]:
-    """Return a chart as a Vega-Lite 5 specification with its data inside."""
-    return relabelled(chart.to_dict())
-
-
-def relabelled(spec: dict[str, Any]) -> dict[str, Any]:
-    """Label a specification as Vega-Lite 5, and keep its data on this machine."""
-    # The chart's menu would offer to open it, data and all, in an editor on the internet.
-    embed = {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}
-    meta = spec.get("usermeta") or {}
-    return {**spec, "$schema": SCHEMA, "usermeta": {"embedOptions": embed, **meta}}
+def as_version_5(spec: dict[str, Any]) -> dict[str, Any]:
+    """Label a specification as Vega-Lite 5."""
+    return {**_closed(spec), "$schema": SCHEMA}
 
 
 def png(spec: dict[str, Any]) -> bytes:
     """Draw a specification as a PNG, at twice the size for sharp screens; the same bytes each time."""
     # No base URL is allowed: data is inside, and nothing is fetched.
     picture: bytes = vl_convert.vegalite_to_png(
-        spec, vl_version=VEGALITE, scale=SCALE, allowed_base_urls=[]
+        as_version_5(spec), vl_version=VEGALITE, scale=SCALE, allowed_base_urls=[]
     )
-    return picture
+    return _packed(picture)
+
+
+def _packed(picture: bytes) -> bytes:
+    """Compress the pixels of a PNG again: vl-convert is quick about it, and leaves them five times as large."""
+    found, pixels, at = [], b"", 8
+    while at < len(picture):
+        size, kind = struct.unpack(">I4s", picture[at : at + 8])
+        body = picture[at + 8 : at + 8 + size]
+        at += 12 + size
+        if kind == b"IDAT":
+            pixels += body
+        else:
+            found.append((kind, body))
+    found.insert(-1, (b"IDAT", zlib.compress(zlib.decompress(pixels))))  # the last one is IEND
+    chunks = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in found
+    )
+    return picture[:8] + b"".join(chunks)
 
 
 def render(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -55,10 +69,9 @@ def render(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
     A chart that cannot be drawn here (one of the user's own, with data behind a URL) has no PNG.
     """
-    lite = relabelled(spec)
-    bundle: dict[str, Any] = {MIME: lite, "text/plain": _plain(spec)}
+    bundle: dict[str, Any] = {MIME: as_version_5(spec), "text/plain": _plain(spec)}
     try:
-        picture = png(lite)
+        picture = png(spec)
     except ValueError:
         return bundle, {}
     width, height = struct.unpack(">II", picture[16:24])  # as a PNG's header says
@@ -95,18 +108,27 @@ def save(chart: Chart, path: str | Path) -> Path:
     if not target.parent.is_dir():
         message = f"{target} cannot be made: there is no folder {target.parent}."
         raise ConfigError(message, hint="make the folder first")
-    target.write_bytes(write(spec_of(chart)))
+    target.write_bytes(write(chart.to_dict()))
     return target
 
 
+def _closed(spec: dict[str, Any]) -> dict[str, Any]:
+    """Keep a chart's data on this machine: its menu would offer to open it in an editor on the internet."""
+    embed = {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}
+    meta = spec.get("usermeta") or {}
+    return {**spec, "usermeta": {"embedOptions": embed, **meta}}
+
+
 def _svg(spec: dict[str, Any]) -> bytes:
-    picture: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE, allowed_base_urls=[])
+    picture: str = vl_convert.vegalite_to_svg(
+        as_version_5(spec), vl_version=VEGALITE, allowed_base_urls=[]
+    )
     return picture.encode()
 
 
 def _page(spec: dict[str, Any]) -> bytes:
     """Write a page of our own: vl-convert's lets a payload with ``</script>`` in it end the script."""
-    inside = json.dumps(spec, ensure_ascii=False, sort_keys=True).replace("<", "\\u003c")
+    inside = json.dumps(_closed(spec), ensure_ascii=False, sort_keys=True).replace("<", "\\u003c")
     about = html.escape(_plain(spec), quote=True)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -129,7 +151,7 @@ vegaEmbed("#chart", {inside}, {{"mode": "vega-lite", "renderer": "svg"}});
 @functools.cache
 def _library() -> str:
     # Without a snippet the bundle puts vegaEmbed on the window; its stub wants one.
-    bundled: str = vl_convert.javascript_bundle(None, VEGALITE)  # type: ignore[arg-type]  # the stub is wrong
+    bundled: str = vl_convert.javascript_bundle(None, NATIVE)  # type: ignore[arg-type]  # the stub is wrong
     return bundled
 
 

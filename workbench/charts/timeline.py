@@ -212,8 +212,8 @@ def _x(reading: _Reading, *, bare: bool) -> alt.X:
     if reading.is_time:
         scale = alt.Scale(type="utc", padding=8)
         if reading.first == reading.last:  # a moment has no width: show the seconds around it
-            at = reading.first // 1000
-            scale = alt.Scale(type="utc", domain=[at - 2000, at + 2000])
+            second = reading.first // 1_000_000
+            scale = alt.Scale(type="utc", domain=[(second - 4) * 1000, (second + 5) * 1000])
         axis = theme.time_axis(bare=bare)
         return alt.X("x", type="temporal", scale=scale, title=None, axis=axis)
     scale = alt.Scale(zero=False, nice=False, padding=8)
@@ -267,9 +267,7 @@ def _events(events: Rows, kinds: dict[str, str], reading: _Reading) -> alt.Chart
         "label", type="nominal", legend=None, scale=alt.Scale(domain=order, range=colours)
     )
     tooltip = [alt.Tooltip("type", type="nominal"), *_tooltip(reading)]
-    chart = alt.Chart(inline(rows)).encode(
-        x=_x(reading, bare=bool(reading.columns)), y=y, color=colour
-    )
+    chart = alt.Chart().encode(x=_x(reading, bare=bool(reading.columns)), y=y, color=colour)
     if reading.sliced:
         drawn = chart.mark_tick(thickness=2, size=ROW_HEIGHT - 6).encode(
             opacity=theme.opacity("part"),
@@ -283,7 +281,9 @@ def _events(events: Rows, kinds: dict[str, str], reading: _Reading) -> alt.Chart
             ),
             tooltip=[*tooltip, alt.Tooltip("actor", type="nominal")],
         )
-    panel: alt.Chart = drawn.properties(width=theme.WIDTH, height=ROW_HEIGHT * max(1, len(order)))
+    panel: alt.Chart = drawn.properties(
+        data=inline(rows), width=theme.WIDTH, height=ROW_HEIGHT * max(1, len(order))
+    )
     return panel
 
 
@@ -301,7 +301,7 @@ def _state(states: Rows, index: int, reading: _Reading) -> alt.LayerChart:
     ]
     name = short(reading.columns[index])
     tooltip = [alt.Tooltip("shown", type="nominal", title=name), *_tooltip(reading)]
-    base = alt.Chart(inline(rows)).encode(x=_x(reading, bare=index < len(reading.columns) - 1))
+    base = alt.Chart().encode(x=_x(reading, bare=index < len(reading.columns) - 1))
     whole = all(isinstance(row["value"], int | None) for row in rows)
     axis = alt.Axis(tickCount=4, tickMinStep=1 if whole else alt.Undefined)
     y = alt.Y("value", type="quantitative", title=None, axis=axis)
@@ -314,7 +314,7 @@ def _state(states: Rows, index: int, reading: _Reading) -> alt.LayerChart:
         lowest = alt.Y("low", type="quantitative", title=None, axis=axis)
         layers.insert(0, band.encode(y=lowest, y2="high"))
     ending = f"{name}, at the end {rows[-1]['shown']}" if rows else name
-    panel: alt.LayerChart = alt.LayerChart(layer=layers).properties(
+    panel: alt.LayerChart = alt.LayerChart(data=inline(rows), layer=layers).properties(
         width=theme.WIDTH, height=STATE_HEIGHT, title=theme.panel_title(ending)
     )
     return panel

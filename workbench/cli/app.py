@@ -27,7 +27,9 @@ app = typer.Typer(
 
 for module in (tour, load, health, replay, diff, generate, doctor):
     name = module.__name__.rpartition(".")[2]
-    app.command(name, epilog=show.examples(*module.EXAMPLES))(module.run)
+    app.command(
+        name, help=show.paragraphs(module.run.__doc__), epilog=show.examples(*module.EXAMPLES)
+    )(module.run)
 
 
 def _version(wanted: bool) -> None:
@@ -37,13 +39,28 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_ABOUT: Final = """
+Load event streams into one DuckDB file, replay them to any moment, diff read models against them.
+
+LOG is that file. DEFINITION says how rows are made from events: MODULE:NAME, path/to/file.py:NAME, or one that
+comes with the workbench: bank.account_summary, bank.account, checkout.order_summary.
+
+Every verb takes --json: then stdout holds one JSON document and nothing else. Decimals are strings, times are
+ISO 8601 in UTC, durations are seconds.
+
+Exit status: 0 fine, 1 differences found (diff), concerns (health --strict) or a failed check (doctor), 2 an
+error that the message explains, 3 a defect of the workbench, 130 interrupted.
+"""
+
+
 @app.callback(
+    help=show.paragraphs(_ABOUT),
     epilog=show.examples(
         "workbench tour",
         "workbench load incident.duckdb 'events/*.parquet'",
-        "workbench diff incident.duckdb projections.py:accounts accounts.parquet",
+        "workbench diff incident.duckdb mine.py:accounts accounts.parquet",
         "workbench replay --help",
-    )
+    ),
 )
 def _workbench(
     version: Annotated[
@@ -55,17 +72,7 @@ def _workbench(
         typer.Option("--debug", help="Show the traceback of an error; so does WORKBENCH_DEBUG=1."),
     ] = False,
 ) -> None:
-    """Load event streams into one DuckDB file, replay them to any moment, diff read models against them.
-
-    LOG is that file. DEFINITION says how rows are made from events: MODULE:NAME, path/to/file.py:NAME, or one
-    that comes with the workbench: bank.account_summary, bank.account, checkout.order_summary.
-
-    Every verb takes --json: then stdout holds one JSON document and nothing else. Decimals are strings, times are
-    ISO 8601 in UTC, durations are seconds.
-
-    Exit status: 0 fine, 1 differences found (diff) or concerns (health --strict, doctor), 2 an error that the
-    message explains, 3 a defect of the workbench, 130 interrupted.
-    """
+    """Take the options that stand before a verb."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -83,18 +90,21 @@ def run(args: Sequence[str]) -> int:
         _usage(error)
         return 2
     except WorkbenchError as error:
-        show.error(str(error))
-        code = 2
+        return _failed(str(error), error, 2, debug=debug)
     except (KeyboardInterrupt, typer.Abort):
-        show.error("interrupted")
-        return INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:  # the last line of defence: no traceback for people who did not ask
-        show.error(f"{type(error).__name__}: {error}\n  → this is a defect; --debug shows where")
-        code = DEFECT
-    else:
-        return code if isinstance(code, int) else 0
+        said = f"{type(error).__name__}: {error}\n  → this is a defect; --debug shows where"
+        return _failed(said, error, DEFECT, debug=debug)
+    if code == INTERRUPTED:
+        show.error("interrupted\n  → what was committed stays; the same command goes on from there")
+    return code if isinstance(code, int) else 0
+
+
+def _failed(said: str, error: Exception, code: int, *, debug: bool) -> int:
+    show.error(said)
     if debug:
-        traceback.print_exc()
+        traceback.print_exception(error)
     return code
 
 

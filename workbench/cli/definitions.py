@@ -7,17 +7,17 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from workbench import bundled
-from workbench.analysis.definition import Definition
 from workbench.errors import ConfigError, WorkbenchError, did_you_mean
-from workbench.projections.fold import Fold
-from workbench.projections.projection import Projection
 
-_FORMS: Final = "write MODULE:NAME, path/to/file.py:NAME, or one of " + ", ".join(
-    bundled.DEFINITIONS
-)
+if TYPE_CHECKING:
+    from workbench.analysis.definition import Definition
+
+BUNDLED: Final = ("bank.account_summary", "bank.account", "checkout.order_summary")
+"""What comes with the workbench; here too, since a help text should not have to load it."""
+
+_FORMS: Final = f"write MODULE:NAME, path/to/file.py:NAME, or one of {', '.join(BUNDLED)}"
 
 
 def find(name: str) -> Definition:
@@ -35,7 +35,9 @@ def find(name: str) -> Definition:
     ConfigError
         There is no such module, file or name, or what it names is no Projection and no Fold.
     """
-    if name in bundled.DEFINITIONS:
+    if name in BUNDLED:
+        from workbench import bundled
+
         return bundled.DEFINITIONS[name]
     place, _, attribute = name.rpartition(":")
     if not place or place == name or attribute.endswith(".py"):
@@ -46,7 +48,7 @@ def find(name: str) -> Definition:
         module = _imported(place)
     else:
         message = f"{name!r} is no definition that comes with the workbench."
-        raise ConfigError(message + did_you_mean(name, bundled.DEFINITIONS), hint=_FORMS)
+        raise ConfigError(message + did_you_mean(name, BUNDLED), hint=_FORMS)
     return _in_module(module, place, attribute)
 
 
@@ -96,8 +98,12 @@ def _broken(place: str, error: Exception) -> ConfigError:
 
 
 def _in_module(module: ModuleType, place: str, attribute: str) -> Definition:
+    import workbench as wb
+
     there = {
-        name: value for name, value in vars(module).items() if isinstance(value, Projection | Fold)
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, wb.Projection | wb.Fold)
     }
     if not attribute:
         if len(there) == 1:

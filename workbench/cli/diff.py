@@ -5,25 +5,29 @@ from __future__ import annotations
 import datetime as dt
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 import workbench as wb
-from workbench.analysis.compare import Tolerance
-from workbench.analysis.diff import Diff
 from workbench.cli import definitions, options, saving, show
 from workbench.errors import ConfigError
 
+if TYPE_CHECKING:
+    from workbench.analysis.compare import Tolerance
+    from workbench.analysis.diff import Diff
+
 EXAMPLES: Final = (
-    "workbench diff bank.duckdb bank.account_summary account_summary.parquet --version-column version",
-    "workbench diff bank.duckdb projections.py:accounts postgresql://audit@db.example.org/bank \\",
-    "    --table account_summary --column acct=account_id --tolerance current_balance=0.01",
-    "workbench diff bank.duckdb projections.py:accounts accounts.csv --timezone UTC -o differences.parquet",
-    "workbench diff bank.duckdb projections.py:accounts accounts.parquet --json | jq .counts",
+    "workbench diff bank.duckdb bank.account_summary accounts.parquet \\",
+    "    --version-column version",
+    "workbench diff bank.duckdb mine.py:accounts postgresql://audit@db/bank \\",
+    "    --table accounts --column acct=account_id --tolerance balance=0.01",
+    "workbench diff bank.duckdb mine.py:accounts accounts.csv -o all.parquet",
+    "workbench diff bank.duckdb mine.py:accounts accounts.csv --json | jq .counts",
 )
 
 ROWS: Final = 10
+WORST_FIRST: Final = ("corrupted", "orphaned", "missing", "stale", "ahead")
 _CHECKPOINT = "The read model's checkpoint"
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -145,15 +149,15 @@ def run(
         if json:
             show.document(_plain(result, counts, limit))
         else:
-            report(result, counts, ROWS if limit is None else limit)
+            report(result, counts, some(result, counts, ROWS if limit is None else limit))
     if output is not None and not json:
-        show.say(f"all {sum(counts.values()):,} rows are in {output}")
+        show.say(f"All {sum(counts.values()):,} rows are in {output}.")
     if sum(counts.values()) != counts["match"]:
         raise typer.Exit(1)
 
 
-def report(result: Diff, counts: dict[str, int], limit: int) -> None:
-    """Print the classes, the columns that differ, and the first rows that do not match."""
+def report(result: Diff, counts: dict[str, int], rows: list[dict[str, Any]]) -> None:
+    """Print the classes, the columns that differ, and some rows that do not match."""
     total = sum(counts.values())
     show.say(f"{result.title}: {total:,} rows", style="bold")
     show.table(
@@ -165,7 +169,7 @@ def report(result: Diff, counts: dict[str, int], limit: int) -> None:
     if columns:
         show.say()
         show.table(["column", "class", "rows"], [list(row.values()) for row in columns])
-    if differing and limit:
+    if rows:
         show.say()
         names = [
             *result.definition.key,
@@ -175,19 +179,20 @@ def report(result: Diff, counts: dict[str, int], limit: int) -> None:
             "lag_events",
             "lag_time",
         ]
-        rows = _differing(result).rows(limit)
         show.table(names, [[row[name] for name in names] for row in rows])
         if differing > len(rows):
-            show.notes(
-                [
-                    f"the first {len(rows):,} of {differing:,} rows that differ; --limit and -o give more"
-                ]
-            )
+            show.notes([f"{len(rows):,} of the {differing:,} rows that differ"])
     show.notes(result.notes)
 
 
-def _differing(result: Diff) -> Any:
-    return result.of("stale", "missing", "orphaned", "corrupted", "ahead")
+def some(result: Diff, counts: dict[str, int], limit: int) -> list[dict[str, Any]]:
+    """Choose rows that do not match, so many from each class that every class is there."""
+    present = [name for name in WORST_FIRST if counts[name]]
+    chosen: list[dict[str, Any]] = []
+    for index, name in enumerate(present):
+        share = -(-(limit - len(chosen)) // (len(present) - index))
+        chosen += result.of(name).rows(share)
+    return chosen
 
 
 def _plain(result: Diff, counts: dict[str, int], limit: int | None) -> dict[str, Any]:
@@ -197,7 +202,7 @@ def _plain(result: Diff, counts: dict[str, int], limit: int | None) -> dict[str,
         "title": result.title,
         "counts": counts,
         "compared": result.compared,
-        "rows": _differing(result).rows(limit),
+        "rows": result.of(*WORST_FIRST).rows(limit),
         "notes": result.notes,
     }
 

@@ -22,7 +22,8 @@ from workbench.errors import WorkbenchError
 EXAMPLES: Final = (
     "workbench doctor",
     "workbench doctor --dsn postgresql://audit@db.example.org/bank",
-    "workbench doctor --kafka broker:9093 --option security_protocol=SSL --option ssl_cafile=ca.pem",
+    "workbench doctor --kafka broker:9093 \\",
+    "    --option security_protocol=SSL --option ssl_cafile=ca.pem",
     "workbench doctor --json | jq .ok",
 )
 

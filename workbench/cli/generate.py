@@ -12,7 +12,7 @@ from workbench.cli import options, show
 EXAMPLES: Final = (
     "workbench generate bank -o data/bank",
     "workbench generate bank --events 20_000_000 --seed 7 -o data/large",
-    "workbench generate checkout --events 5000 --format ndjson --no-faults -o data/shop",
+    "workbench generate checkout --no-faults --format ndjson -o data/shop",
 )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 import workbench as wb
 from workbench._html import visible
 from workbench.cli import options, show
-from workbench.store.health import Health
+
+if TYPE_CHECKING:
+    from workbench.store.health import Health
 
 EXAMPLES: Final = (
     "workbench health bank.duckdb",

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 import workbench as wb
 from workbench.cli import definitions, options, show, sources
 from workbench.errors import ConfigError
-from workbench.store.ingest import Loaded
+
+if TYPE_CHECKING:
+    from workbench.store.ingest import Loaded
 
 EXAMPLES: Final = (
     "workbench load bank.duckdb 'events/*.parquet'",
-    "workbench load bank.duckdb postgresql://audit@db.example.org/bank --table events",
-    "workbench load shop.duckdb postgresql://audit@db/shop --table sales.history --position seq \\",
-    "    --column stream_id=order_id --column event_type=kind --column data=body",
-    "workbench load shop.duckdb 'kafka://broker:9092/events.*' --until 2026-11-01T00:00Z",
-    "workbench load shop.duckdb kafka://broker:9093/orders --option security_protocol=SASL_SSL \\",
-    "    --option sasl_mechanism=SCRAM-SHA-512 --option sasl_plain_username=audit \\",
+    "workbench load bank.duckdb postgresql://audit@db.example.org/bank",
+    "workbench load shop.duckdb postgresql://audit@db/shop \\",
+    "    --table sales.history --position seq \\",
+    "    --column stream_id=order_id --column data=body",
+    "workbench load shop.duckdb 'kafka://broker:9092/events.*' \\",
+    "    --until 2026-11-01T00:00Z",
+    "workbench load shop.duckdb kafka://broker:9093/orders \\",
+    "    --option security_protocol=SASL_SSL --option sasl_mechanism=PLAIN \\",
+    "    --option sasl_plain_username=audit \\",
     "    --option sasl_plain_password=env:KAFKA_PASSWORD",
 )
 

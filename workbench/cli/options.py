@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from workbench.cli.definitions import BUNDLED
 from workbench.errors import ConfigError
 
 Log = Annotated[
@@ -17,10 +18,9 @@ DefinitionName = Annotated[
     str,
     typer.Argument(
         metavar="DEFINITION",
-        help="MODULE:NAME, path/to/file.py:NAME, or bank.account_summary, bank.account, "
-        "checkout.order_summary.",
+        help=f"MODULE:NAME, path/to/file.py:NAME, or {', '.join(BUNDLED)}.",
         show_default=False,
-        autocompletion=lambda: ["bank.account_summary", "bank.account", "checkout.order_summary"],
+        autocompletion=lambda: list(BUNDLED),
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]

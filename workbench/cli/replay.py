@@ -11,9 +11,10 @@ from workbench.cli import definitions, options, saving, show
 
 EXAMPLES: Final = (
     "workbench replay bank.duckdb bank.account_summary --as-of 2026-06-30T14:02Z",
-    "workbench replay bank.duckdb projections.py:accounts --stream acc-000042 --version 12",
-    "workbench replay bank.duckdb projections.py:accounts -o accounts.parquet",
-    "workbench replay bank.duckdb projections.py:accounts --as-of 2026-06-30T00:00Z --known-at 2026-07-02T00:00Z",
+    "workbench replay bank.duckdb mine.py:accounts --stream acc-42 --version 12",
+    "workbench replay bank.duckdb mine.py:accounts -o accounts.parquet",
+    "workbench replay bank.duckdb mine.py:accounts \\",
+    "    --as-of 2026-06-30T00:00Z --known-at 2026-07-02T00:00Z",
     "workbench replay bank.duckdb bank.account_summary --sql",
 )
 

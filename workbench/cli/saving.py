@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
-
-import duckdb
+from typing import TYPE_CHECKING, Final
 
 from workbench._sql import text
 from workbench.cli import show
 from workbench.errors import ConfigError, WorkbenchError
-from workbench.store.table import Table
+
+if TYPE_CHECKING:
+    from workbench.store.table import Table
 
 _FORMATS: Final = {
     ".parquet": "(FORMAT parquet, COMPRESSION zstd)",
@@ -45,6 +45,8 @@ def save(table: Table, path: Path) -> int:
     WorkbenchError
         The file cannot be written; what stood there before is still there.
     """
+    import duckdb
+
     part = path.with_name(f".{path.name}.part")
     try:
         written = _write(table, path.suffix, part)
@@ -64,6 +66,8 @@ def _write(table: Table, suffix: str, part: Path) -> int:
         lines = ",\n".join(map(show.to_json, rows))
         part.write_text(f"[\n{lines}\n]\n" if rows else "[]\n", encoding="utf-8")
         return len(rows)
+    import duckdb
+
     rows_to_write = table.arrow()
     with duckdb.connect(config={"TimeZone": "UTC", "enable_progress_bar": "false"}) as con:
         con.register("rows_to_write", rows_to_write)

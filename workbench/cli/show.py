@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import inspect
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich import box
@@ -26,7 +27,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from workbench._html import plain, visible
-from workbench.progress import Report
+
+if TYPE_CHECKING:
+    from workbench.progress import Report
 
 BROKEN_PIPE: Final = 141
 """What a shell reports of a program that wrote where nobody reads any more."""
@@ -39,10 +42,21 @@ _STYLES: Final = {
 }
 
 
+def paragraphs(text: str | None) -> str:
+    """Join the lines of each paragraph, so that a terminal breaks them where it ends."""
+    blocks = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(_literal(" ".join(block.split())) for block in blocks)
+
+
 def examples(*commands: str) -> str:
     """Write examples for the end of a help text; a line that begins with a space goes on the one before."""
-    lines = [f"  {'' if line.startswith(' ') else '$ '}{escape(line)}" for line in commands]
+    lines = [f"  {'' if line.startswith(' ') else '$ '}{_literal(line)}" for line in commands]
     return "\n".join(["[bold]Examples[/bold]", *lines])
+
+
+def _literal(line: str) -> str:
+    """Keep markup out of a line; rich's own escape() doubles a backslash at its end."""
+    return line.replace("[", "\\[")
 
 
 # -- for people ----------------------------------------------------------------------------------

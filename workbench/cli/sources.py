@@ -6,12 +6,14 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 import workbench as wb
 from workbench.errors import ConfigError
-from workbench.sources.base import Source
+
+if TYPE_CHECKING:
+    from workbench.sources.base import Source
 
 _POSTGRES: Final = ("postgresql://", "postgres://")
 _KAFKA: Final = "kafka://"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime as dt
 import inspect
@@ -103,6 +104,14 @@ class Fold:
         set_(self, "ends", types_of(ends) or ())
         set_(self, "stream_type", stream_type)
         set_(self, "ignore", tuple(ignore))
+        try:
+            start = self.start()
+        except Exception as error:
+            message = f"fold {name!r}: initial makes no state: {type(error).__name__}: {error}"
+            raise ProjectionError(
+                message, hint="give a value, or a function that needs no arguments"
+            ) from error
+        self.row(start)
 
     def __repr__(self) -> str:
         return f"Fold {self.name!r}: {', '.join(self.steps)} by {', '.join(self.key)}"
@@ -127,7 +136,8 @@ class Fold:
 
     def start(self) -> Any:
         """Return a fresh state."""
-        return self.initial() if callable(self.initial) else self.initial
+        # A copy: handlers may change a state in place, and no two rows share one.
+        return self.initial() if callable(self.initial) else copy.deepcopy(self.initial)
 
     def row(self, state: Any) -> dict[str, Any]:
         """Return a state's columns: those of a mapping or of an object, or one called as the fold."""
@@ -144,6 +154,8 @@ class Fold:
 
     def columns(self, states: Sequence[Any]) -> dict[str, list[Any]]:
         """Return the columns of many states, as :meth:`row` gives those of one."""
+        if not states:
+            return {name: [] for name in self.row(self.start())}
         kinds = {type(state) for state in states}
         if len(kinds) == 1 and dataclasses.is_dataclass(kind := kinds.pop()):
             names = [item.name for item in dataclasses.fields(kind)]

@@ -119,11 +119,14 @@ class Projection:
     @property
     def types(self) -> tuple[str, ...] | None:
         """The event types that touch a row; None: all of them."""
-        found: set[str] = {*self.ends, *(self.on or ())}
+        return None if any(item.on is None for item in self.aggregates) else self.named
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The event types that are told apart."""
+        found = {*self.ends, *(self.on or ())}
         for item in self.aggregates:
-            if item.on is None:
-                return None
-            found.update(item.on)
+            found.update(item.on or ())
         return tuple(sorted(found))
 
     @property

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from workbench.errors import ConfigError, did_you_mean
-from workbench.samples import faults as _faults
+import duckdb
+
+from workbench.errors import ConfigError, WorkbenchError, did_you_mean
 from workbench.samples.bank import BANK
 from workbench.samples.checkout import CHECKOUT
 from workbench.samples.domain import Domain
+from workbench.samples.faults import write_read_model, write_truth
 from workbench.samples.write import Format, Progress, connect, write_events
 
 __all__ = ["BUNDLED", "DOMAINS", "Generated", "generate", "path"]
@@ -65,8 +68,8 @@ def generate(
 ) -> Generated:
     """Write a log of exactly ``events`` events, a read model of it, and the truth about its faults.
 
-    The same arguments give the same bytes, as long as DuckDB and numpy stay the same. Memory stays
-    under 1 GB whatever the size.
+    The same arguments give the same bytes, as long as DuckDB and numpy stay the same. 20 million events
+    take less than 1 GB of memory; beyond that it grows with the number of accounts or orders.
 
     Parameters
     ----------
@@ -89,6 +92,8 @@ def generate(
     ConfigError
         An unknown domain or format, fewer than one event, a negative seed, or a folder that holds a
         data set already.
+    WorkbenchError
+        The folder cannot be written to, or the disk is full.
 
     Examples
     --------
@@ -108,37 +113,39 @@ def generate(
         message = f"events has to be at least 1 and seed at least 0, not {events} and {seed}."
         raise ConfigError(message)
     folder = Path(out)
-    _clear(folder, overwrite=overwrite)
     chosen = DOMAINS[domain]
-    with connect() as con:
-        files = write_events(
-            con, chosen, folder, events=events, seed=seed, format=format, progress=progress
-        )
-        rows, found = _faults.write_read_model(con, chosen, files, folder, seed=seed, faults=faults)
-    counts: dict[str, int] = {}
-    for fault in found:
-        counts[fault["fault"]] = counts.get(fault["fault"], 0) + 1
-    model = chosen.read_model
-    truth = folder / "truth.json"
-    about = {
-        "domain": domain,
-        "seed": seed,
-        "events": events,
-        "read_model": model.name,
-        "key": model.key,
-        "compared": list(model.columns),
-        "checkpoint": ["version", "position"],
-        "rows": rows,
-        "counts": counts,
-    }
-    _faults.write_truth(truth, about, found)
+    try:
+        _clear(folder, overwrite=overwrite)
+        with connect() as con:
+            files = write_events(
+                con, chosen, folder, events=events, seed=seed, format=format, progress=progress
+            )
+            rows, found = write_read_model(con, chosen, files, folder, seed=seed, faults=faults)
+        counts = dict(Counter(fault["fault"] for fault in found))
+        model = chosen.read_model
+        about = {
+            "domain": domain,
+            "seed": seed,
+            "events": events,
+            "read_model": model.name,
+            "key": model.key,
+            "compared": list(model.columns),
+            "checkpoint": ["version", "position"],
+            "rows": rows,
+            "counts": counts,
+        }
+        write_truth(folder / "truth.json", about, found)
+    except (OSError, duckdb.Error) as error:
+        message = f"The data set could not be written to {folder}: {error}"
+        hint = "what is there is not complete: make room, then write again with overwrite=True"
+        raise WorkbenchError(message, hint=hint) from error
     return Generated(
         domain=domain,
         events=events,
         files=files,
         read_model=folder / f"{model.name}.parquet",
         rows=rows,
-        truth=truth,
+        truth=folder / "truth.json",
         faults=counts,
     )
 
@@ -175,12 +182,12 @@ def path(name: str) -> Path:
     'truth.json'
     """
     package = Path(__file__).parents[1]
-    known: set[str] = set()
-    for root in (package / "datasets", package.parent / "datasets"):
-        files = {file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()}
-        if name in files:
-            return root / name
-        known |= files
+    installed = package / "datasets"
+    # Beside an installed package, 'datasets' would be somebody else's.
+    root = installed if installed.is_dir() else package.parent / "datasets"
+    known = {file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()}
+    if name in known:
+        return root / name
     message = f"There is no bundled file {name!r}.{did_you_mean(name, known)}"
     listed = ", ".join(sorted(file for file in known if "/" in file))
     raise ConfigError(

@@ -47,6 +47,11 @@ class ReadModel:
                 message = f"{self.name} has no column {missing[0]!r}."
                 raise ConfigError(message + did_you_mean(missing[0], rows.schema.names))
             rows = rows.rename_columns([self.columns.get(name, name) for name in rows.schema.names])
+        names = [name.lower() for name in rows.schema.names]
+        twice = next((name for name in rows.schema.names if names.count(name.lower()) > 1), None)
+        if twice is not None:
+            message = f"{self.name} has more than one column {twice!r}."
+            raise ConfigError(message, hint="rename one: columns={'their name': 'our name'}")
         for checkpoint in (self.version, self.position):
             if isinstance(checkpoint, str) and checkpoint not in rows.schema.names:
                 message = f"{self.name} has no column {checkpoint!r} to take its checkpoint from."
@@ -66,7 +71,13 @@ class ReadModel:
             if isinstance(found, pa.Table):
                 return found
         if hasattr(origin, "__arrow_c_stream__"):  # pandas, polars, Arrow, DuckDB relations
-            rows = pa.table(origin)
+            try:
+                rows = pa.table(origin)
+            except (pa.ArrowException, TypeError, ValueError) as error:
+                message = f"{self.name} cannot be read as a table: {error}"
+                raise ConfigError(
+                    message, hint="give each of its columns values of one type"
+                ) from error
             return rows.drop_columns(
                 [name for name in rows.schema.names if name.startswith("__index_level_")]
             )
@@ -171,7 +182,9 @@ def _read_path(path: Path, model: ReadModel) -> pa.Table:
         if reader is None:
             message = f"{path}: a read model is read from .duckdb, .parquet or .csv files."
             raise ConfigError(message, hint="load it with pandas and pass the DataFrame")
-        return con.sql(f"FROM {reader}({text(str(path))})").to_arrow_table()
+        # CSV as text: a guessed type would take 007 for 7, and money for floats.
+        options = ", all_varchar = true" if reader == "read_csv" else ""
+        return con.sql(f"FROM {reader}({text(str(path))}{options})").to_arrow_table()
     except duckdb.CatalogException as error:
         message = f"{path}: {str(error).splitlines()[0]}"
         raise ConfigError(message, hint="say another table=") from error

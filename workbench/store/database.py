@@ -63,6 +63,8 @@ class Database:
         )
         self._con.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
         self._closed = False
+        self._let_go = False  # while the file is detached
+        _OPENED.add(self)
         try:
             self._open()
         except BaseException:
@@ -79,6 +81,8 @@ class Database:
         if self._closed:
             message = f"{self.label} is closed."
             raise LogError(message, hint="open it again: wb.open(…)")
+        if self._let_go:
+            self._attach(read_only=True)
         return self._con.cursor()
 
     @contextlib.contextmanager
@@ -88,24 +92,51 @@ class Database:
             message = f"{self.label} was opened read-only."
             raise LogError(message, hint="open it with wb.open(path) to write to it")
         if self.path is None:
-            self.generation += 1
-            yield self.cursor()
+            try:
+                yield self.cursor()
+            finally:
+                self.generation += 1
             return
+        with contextlib.ExitStack() as aside:
+            for other in self._others():
+                aside.enter_context(other._aside())
+            with self._aside():
+                yield from self._written()
+
+    def _others(self) -> list[Database]:
+        """The other logs of this process on the same file: a cell that was run again leaves one behind."""
+        mine = self.path.resolve() if self.path else None
+        return [
+            other
+            for other in _OPENED
+            if other is not self
+            and not other._closed
+            and other.path is not None
+            and other.path.resolve() == mine
+        ]
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Let go of the file, and look at it again afterwards: at once, or when it can be had."""
         self._detach()
         try:
-            self._attach(read_only=False)
-            con = self._con.cursor()
-            self._con.execute(f"SET memory_limit = {text(LOAD_MEMORY)}")
-            try:
-                yield con
-            finally:
-                # Whatever was not committed is rolled back when its connection goes.
-                con.close()
-                self._con.execute("RESET memory_limit")
-                self._detach()
+            yield
         finally:
             self.generation += 1
-            self._attach(read_only=True)
+            with contextlib.suppress(LogLocked):
+                self._attach(read_only=True)
+
+    def _written(self) -> Iterator[Con]:
+        self._attach(read_only=False)
+        con = self._con.cursor()
+        self._con.execute(f"SET memory_limit = {text(LOAD_MEMORY)}")
+        try:
+            yield con
+        finally:
+            # Whatever was not committed is rolled back when its connection goes.
+            con.close()
+            self._con.execute("RESET memory_limit")
+            self._detach()
 
     def remember(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a query of ours whose answer holds until something is written to the log."""
@@ -121,7 +152,10 @@ class Database:
     def keep(self, sql: str, owner: object, prefix: str = "result") -> str:
         """Store a query's rows in the workspace for as long as ``owner`` lives; return the table."""
         name = self._workspace_table(prefix, owner)
-        self.cursor().execute(f"CREATE TABLE {name} AS {sql}")
+        try:
+            self.cursor().execute(f"CREATE TABLE {name} AS {sql}")
+        except duckdb.Error as error:
+            raise query_error(error, sql) from error
         return name
 
     def _workspace_table(self, prefix: str, owner: object) -> str:
@@ -156,6 +190,11 @@ class Database:
         if not self.path.exists():
             self._make(self.path)
         self._attach(read_only=True)
+        if not self.read_only and not schema.tables(self._con):
+            # Killed before its schema was written: the file is there, and empty.
+            self._detach()
+            self._make(self.path)
+            self._attach(read_only=True)
         stored = schema.check(self._con, str(self.path))
         if stored < schema.FORMAT:
             if self.read_only:
@@ -180,9 +219,10 @@ class Database:
             message = f"{path} cannot be made: there is no folder {path.parent}."
             raise LogError(message, hint="make the folder first")
         self._attach(read_only=False)
-        self._con.execute("BEGIN")
-        schema.create(self._con)
-        self._con.execute("COMMIT")
+        if not schema.tables(self._con):  # another process may have been faster
+            self._con.execute("BEGIN")
+            schema.create(self._con)
+            self._con.execute("COMMIT")
         self._detach()
 
     def _attach(self, *, read_only: bool) -> None:
@@ -192,11 +232,12 @@ class Database:
                 mode = " (READ_ONLY)" if read_only else ""
                 self._con.execute(f"ATTACH {text(str(self.path))} AS log{mode}")
             except duckdb.Error as error:
-                if "lock" in str(error) and time.monotonic() < deadline:
+                if _locked(error, str(self.path)) and time.monotonic() < deadline:
                     time.sleep(0.05)
                     continue
                 raise _translated(error, str(self.path), read_only=read_only) from error
             else:
+                self._let_go = False
                 return
 
     def _detach(self) -> None:
@@ -205,8 +246,10 @@ class Database:
         ).fetchall()
         if attached:
             self._con.execute("DETACH log")
+        self._let_go = True
 
 
+_OPENED: weakref.WeakSet[Database] = weakref.WeakSet()
 _spills = itertools.count(1)
 
 
@@ -220,15 +263,20 @@ def _drop(con: Con, name: str) -> None:
         con.execute(f"DROP TABLE IF EXISTS {name}")
 
 
+def _locked(error: duckdb.Error, path: str) -> bool:
+    return "lock" in str(error).replace(path, "")
+
+
 def _translated(error: duckdb.Error, path: str, *, read_only: bool) -> LogError:
     """Turn what DuckDB says about a file into what a user can act on."""
     said = str(error)
+    words = said.replace(path, "")
     if "Unique file handle conflict" in said:
         return LogError(
             f"{path} cannot be opened: a result of it is still being read in this process.",
             hint="finish or delete that result (an Arrow reader, an unfinished query), then try again",
         )
-    if "lock" in said:
+    if _locked(error, path):
         held = _HELD_BY.search(said)
         who = f"process {held['pid']} ({Path(held['program']).name})" if held else "another process"
         doing = "is writing to it" if read_only else "has it open"
@@ -236,12 +284,12 @@ def _translated(error: duckdb.Error, path: str, *, read_only: bool) -> LogError:
             f"{path} cannot be opened for {'reading' if read_only else 'writing'}: {who} {doing}.",
             hint="wait for it, or close it there (log.close(), or shut that notebook's kernel down)",
         )
-    if "not a valid DuckDB" in said or "orrupt" in said or "Could not read enough bytes" in said:
+    if any(sign in words for sign in ("not a valid DuckDB", "orrupt", "Could not read enough")):
         return LogCorrupt(
             f"{path} is damaged, or no DuckDB file: {said.splitlines()[0]}",
             hint="restore it from a copy, or load the sources again into a new file",
         )
-    if "newer" in said or "storage version" in said:
+    if "newer" in words or "storage version" in words:
         return LogError(
             f"{path} needs another DuckDB: {said.splitlines()[0]}",
             hint="upgrade the duckdb package",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from workbench import _sql
-from workbench._sql import ident, json_text
+from workbench._sql import ident, json_exact, json_text
 from workbench.errors import ProjectionError, did_you_mean
 from workbench.event import COLUMNS
 
@@ -71,14 +71,27 @@ class Field:
             return ident(self.column)
         if self.type == "json":
             return f"json_extract({self.column}, {_sql.text(_sql.json_path(self.path))})"
-        return json_text(self.column, self.path)
+        return self.read_sql(lambda raw: raw)
 
     @property
     def value_sql(self) -> str:
         """The value, read as its type; NULL when absent or unusable."""
+        if not self.path or self.type == "json":
+            return self.raw_sql
+        return self.read_sql(_READ[self.type])
+
+    @property
+    def present_sql(self) -> str:
+        """Whether there is a value, readable or not."""
         if not self.path:
-            return ident(self.column)
-        return _READ[self.type](self.raw_sql)
+            return f"{ident(self.column)} IS NOT NULL"
+        return f"{json_text(self.column, self.path)} IS NOT NULL"
+
+    def read_sql(self, read: Callable[[str], str]) -> str:
+        """Give the value's text in the payload to an expression; digits of numbers are not lost."""
+        if self.type in ("decimal", "integer", "text"):
+            return json_exact(self.column, self.path, read)
+        return read(json_text(self.column, self.path))
 
     @property
     def may_be_unusable(self) -> bool:
@@ -94,7 +107,6 @@ _READ: Final[dict[FieldType, Callable[[str], str]]] = {
     "text": lambda raw: raw,
     "boolean": lambda raw: f"CASE {raw} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END",
     "time": _sql.aware_time,
-    "json": lambda raw: raw,
 }
 
 
@@ -108,7 +120,7 @@ def field(name: str, type: FieldType | None = None) -> Field:
 
     Examples
     --------
-    >>> field("customer.id").raw_sql
+    >>> field("customer.id", "time").raw_sql
     'json_extract_string(data, \'$."customer"."id"\')'
     >>> field("event.occurred_at").type
     'time'

@@ -117,6 +117,10 @@ class Health:
         """Return everything as plain values, for JSON."""
         return {**asdict(self), "concerns": self.concerns}
 
+    @property
+    def _title(self) -> str:
+        return f"Log {self.label.removeprefix('a log ')}"
+
     def _facts(self) -> list[tuple[str, str]]:
         span = "no events"
         if self.first is not None and self.last is not None:
@@ -149,8 +153,8 @@ class Health:
         ]
 
     def __repr__(self) -> str:
-        lines = [f"Log {self.label}"]
-        lines += [f"  {name:<8} {value}" for name, value in self._facts()]
+        lines = [self._title]
+        lines += [f"  {name:<8} {_html.line(value)}" for name, value in self._facts()]
         if self.sources:
             table = _html.text_table(_SOURCE_COLUMNS, self._source_rows(), numeric=_SOURCE_NUMERIC)
             lines += ["  " + line for line in table.splitlines()]
@@ -158,11 +162,11 @@ class Health:
             lines.append(
                 "  nothing is loaded yet: log.load(wb.files('datasets/bank/events.parquet'))"
             )
-        lines += [f"  ! {concern}" for concern in self.concerns]
+        lines += [f"  ! {_html.line(concern)}" for concern in self.concerns]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        body = _html.table(["", ""], self._facts())
+        body = _html.facts(self._facts())
         if self.sources:
             body += _html.table(_SOURCE_COLUMNS, self._source_rows(), numeric=_SOURCE_NUMERIC)
         else:
@@ -170,7 +174,7 @@ class Health:
                 "Nothing is loaded yet: log.load(wb.files('datasets/bank/events.parquet'))"
             )
         body += "".join(_html.warning(concern) for concern in self.concerns)
-        return _html.card(f"Log {self.label}", body)
+        return _html.card(self._title, body)
 
 
 _SOURCE_COLUMNS = [
@@ -226,8 +230,8 @@ def _sources(view: View) -> tuple[SourceHealth, ...]:
     rows = view.rows(
         "SELECT source, arg_max(kind, load_id), arg_max(status, load_id), arg_max(finished_at, load_id), "
         "sum(read)::BIGINT, sum(stored)::BIGINT, sum(duplicate)::BIGINT, sum(rejected)::BIGINT, "
-        "arg_max(watermark, load_id), arg_max(coalesce(gaps, '[]'), load_id), "
-        "arg_max(coalesce(completeness, '[]'), load_id), arg_max(coalesce(notes, '[]'), load_id) "
+        "arg_max(watermark, load_id), coalesce(arg_max(gaps, load_id), '[]'), "
+        "coalesce(arg_max(completeness, load_id), '[]'), coalesce(arg_max(notes, load_id), '[]') "
         "FROM log.main.loads GROUP BY source ORDER BY min(load_id)"
     )
     found = []

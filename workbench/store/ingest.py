@@ -117,7 +117,11 @@ def load(
                         _end(con, load_id, "interrupted", reading.report())
                     raise
                 report = reading.report()
-        except SourceError as error:
+        except BaseException as error:
+            with contextlib.suppress(duckdb.Error):
+                _interrupt(con, load_id)
+            if not isinstance(error, SourceError):
+                raise
             message = f"{error}\n  {counts.stored:,} events of this load are committed and stay"
             hint = "run the same load again: it goes on from there"
             raise type(error)(message, hint=None if hint in message else hint) from error
@@ -198,6 +202,15 @@ def _end(con: Con, load_id: int, status: str, report: Report) -> None:
     )
 
 
+def _interrupt(con: Con, load_id: int) -> None:
+    """Close the row of a load whose source could not even be opened; what it reported before stays."""
+    con.execute(
+        "UPDATE log.main.loads SET status = 'interrupted', finished_at = now() "
+        "WHERE load_id = ? AND status = 'running'",
+        [load_id],
+    )
+
+
 def _json(value: object) -> str | None:
     return None if value is None else json.dumps(value, default=str)
 
@@ -224,7 +237,8 @@ def _append(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> 
         )
         con.execute("COMMIT")
     except BaseException:
-        con.execute("ROLLBACK")
+        with contextlib.suppress(duckdb.Error):  # a COMMIT that failed has rolled back already
+            con.execute("ROLLBACK")
         raise
     finally:
         con.unregister("raw_batch")
@@ -243,7 +257,7 @@ def _store(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> C
             [load_id, source],
         )
         con.execute("DELETE FROM staged WHERE reject IS NOT NULL")
-    duplicate, conflicting = _drop_known(con, load_id, source)
+    duplicate, conflicting = _drop_known(con, load_id, source, shape)
     names = [
         name
         for name in (*COLUMNS, "id_hash", *(column.name for column in columns))
@@ -255,6 +269,8 @@ def _store(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> C
         "SELECT (SELECT coalesce(max(position), 0) FROM log.main.events) + row_number() OVER (ORDER BY n), "
         f"{text(source)}, {listed} FROM staged ORDER BY n"
     )
+    if duplicate:
+        _place_duplicates(con, load_id)
     typed.count_misfits(con, "staged")
     stored = _one(con, "SELECT count(*) FROM staged")
     con.execute("DROP TABLE staged")
@@ -269,14 +285,9 @@ def _stage(con: Con, source: str, shape: Shape, columns: Sequence[TypedColumn]) 
     """Shape the raw batch into a table ``staged``: canonical columns, and why a row is no event."""
     # Prefixed, since a raw batch may well have columns of the same names.
     shaped = ", ".join(f"({shape.columns.get(name, 'NULL')}) AS wb_{name}" for name in MAPPABLE)
-    described = con.execute(
-        f"DESCRIBE SELECT {shaped}, ({shape.raw}) AS wb_raw FROM raw_batch"
-    ).fetchall()
+    described = con.execute(f"DESCRIBE SELECT {shaped} FROM raw_batch").fetchall()
     types = {row[0]: row[1] for row in described}
-    # A cast from VARCHAR to BLOB would read backslashes as escapes; encode() takes the text as it is.
-    raw = (
-        f"({shape.raw})" if types["wb_raw"] == "BLOB" else f"encode(CAST(({shape.raw}) AS VARCHAR))"
-    )
+    raw = _raw(con, shape)
     final = {name: f"CAST(wb_{name} AS {COLUMNS[name]})" for name in MAPPABLE}
     final["event_id"] = f"coalesce({final['event_id']}, {text(source + '/')} || wb_source_position)"
     checks = [f"({shape.reject})"]
@@ -302,7 +313,26 @@ def _stage(con: Con, source: str, shape: Shape, columns: Sequence[TypedColumn]) 
     )
 
 
-def _drop_known(con: Con, load_id: int, source: str) -> tuple[int, int]:
+def _raw(con: Con, shape: Shape) -> str:
+    """The record as received, as bytes."""
+    described = con.execute(f"DESCRIBE SELECT ({shape.raw}) AS wb_raw FROM raw_batch").fetchall()
+    if described[0][1] == "BLOB":
+        return f"({shape.raw})"
+    # A cast from VARCHAR to BLOB would read backslashes as escapes; encode() takes the text as it is.
+    return f"encode(CAST(({shape.raw}) AS VARCHAR))"
+
+
+def _place_duplicates(con: Con, load_id: int) -> None:
+    """Give records that repeat an event of their own batch that event's position, now that it has one."""
+    con.execute(
+        "UPDATE log.main.duplicates AS d SET position = e.position FROM (SELECT event_id, position "
+        "FROM log.main.events_tail SEMI JOIN staged USING (id_hash)) e "
+        "WHERE d.load_id = ? AND d.position IS NULL AND d.event_id = e.event_id",
+        [load_id],
+    )
+
+
+def _drop_known(con: Con, load_id: int, source: str, shape: Shape) -> tuple[int, int]:
     """Take out of ``staged`` what the log has; return the numbers of duplicates and of conflicts.
 
     An event whose id is known is a duplicate when it says the same, wherever it was read. One that says
@@ -336,6 +366,12 @@ def _drop_known(con: Con, load_id: int, source: str) -> tuple[int, int]:
                o.source || ' ' || o.source_position AS of_what
         FROM staged s JOIN first o ON s.event_id = o.event_id AND s.n <> o.n"""
     )
+    # Payloads as text: inside a JSON value their numbers would be written anew.
+    written = (
+        "encode(to_json({'stream_id': stream_id, 'version': version, 'event_type': event_type, "
+        "'occurred_at': occurred_at, 'recorded_at': recorded_at, 'data': CAST(data AS VARCHAR), "
+        "'metadata': CAST(metadata AS VARCHAR)})::VARCHAR)"
+    )
     con.execute(
         "INSERT INTO log.main.duplicates SELECT ?, ?, source_position, event_id, position "
         "FROM repeated JOIN staged USING (n) WHERE same AND NOT reread ORDER BY n",
@@ -343,10 +379,10 @@ def _drop_known(con: Con, load_id: int, source: str) -> tuple[int, int]:
     )
     con.execute(
         "INSERT INTO log.main.rejects SELECT ?, ?, source_position, 'event_id ' || event_id || "
-        "' is in the log with other content (' || of_what || ')', encode(to_json({'stream_id': stream_id, "
-        "'version': version, 'event_type': event_type, 'occurred_at': occurred_at, "
-        "'recorded_at': recorded_at, 'data': data, 'metadata': metadata})::VARCHAR) "
-        "FROM repeated JOIN staged USING (n) WHERE NOT same ORDER BY n",
+        f"' is in the log with other content (' || of_what || ')', coalesce(received, {written}) "
+        "FROM repeated JOIN staged USING (n) "
+        f"JOIN (SELECT row_number() OVER () AS n, {_raw(con, shape)} AS received FROM raw_batch) USING (n) "
+        "WHERE NOT same ORDER BY n",
         [load_id, source],
     )
     duplicate = _one(con, "SELECT count(*) FROM repeated WHERE same")

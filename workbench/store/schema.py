@@ -85,8 +85,11 @@ def define_view(con: Con) -> None:
 
 
 def tables(con: Con) -> set[str]:
-    """Return the names of the tables in the attached file."""
-    rows = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'log'")
+    """Return the names of the tables in the attached file; those of other schemas with their schema."""
+    rows = con.execute(
+        "SELECT if(schema_name = 'main', '', schema_name || '.') || table_name FROM duckdb_tables() "
+        "WHERE database_name = 'log'"
+    )
     return {row[0] for row in rows.fetchall()}
 
 
@@ -110,7 +113,7 @@ def check(con: Con, path: str) -> int:
         if "meta" in names and {"key", "value"} <= _columns(con, "meta")
         else {}
     )
-    if found.get("product") != "workbench":
+    if found.get("product") != "workbench" or not found.get("format", "").isdecimal():
         held = f" It holds: {', '.join(sorted(names)[:8])}." if names else " It holds no tables."
         message = f"{path} is a DuckDB file, but not a log of the workbench.{held}"
         raise LogForeign(
@@ -125,7 +128,7 @@ def check(con: Con, path: str) -> int:
 
 def _columns(con: Con, table: str) -> set[str]:
     rows = con.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'log' AND table_name = "
+        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'log' AND schema_name = 'main' AND table_name = "
         + text(table)
     )
     return {row[0] for row in rows.fetchall()}

@@ -50,6 +50,7 @@ class Table:
     ) -> None:
         self._database = database
         self._stored = stored  # a table of the workspace that holds the rows already
+        self._order: str | None = None  # how a preview is sorted, where the query leaves it open
         self._owner: object = None  # keeps alive what the query reads from the workspace
         self._setup = setup  # run on the cursor first: what a user's query calls `events`
         self.sql = sql
@@ -62,6 +63,9 @@ class Table:
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The rows as a DuckDB relation, to go on with in SQL; on a connection of its own."""
         con = self._cursor()
+        if self._stored or self._owner:
+            # What the workspace holds goes with this result; a relation may outlive it.
+            return con.from_arrow(self.arrow())
         try:
             return con.sql(self._query)
         except duckdb.Error as error:
@@ -123,7 +127,8 @@ class Table:
 
     def _preview(self) -> tuple[list[str], list[bool], list[tuple[object, ...]], int]:
         described = self._described()
-        rows = self._run(f"FROM ({self._query}) LIMIT {PREVIEW_ROWS}").fetchall()
+        order = f" ORDER BY {self._order}" if self._order else ""
+        rows = self._run(f"FROM ({self._query}){order} LIMIT {PREVIEW_ROWS}").fetchall()
         numeric = [bool(_NUMERIC.match(kind)) for _, kind in described]
         return [name for name, _ in described], numeric, rows, len(self)
 
@@ -134,9 +139,9 @@ class Table:
 
     def __repr__(self) -> str:
         names, numeric, rows, count = self._preview()
-        lines = [f"{self.title} — {self._subtitle()}"]
+        lines = [_html.line(f"{self.title} — {self._subtitle()}")]
         lines.append(_html.text_table(names, rows, numeric=numeric))
-        lines.extend(filter(None, [self._more(count), *self.notes]))
+        lines.extend(_html.line(note) for note in [self._more(count), *self.notes] if note)
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -160,7 +165,10 @@ class Table:
 
     @property
     def _query(self) -> str:
-        return f"FROM {self._stored}" if self._stored else self.sql
+        if self._stored:
+            return f"FROM {self._stored}"
+        # A user's own query may end with a comment or a semicolon, and only as a part of another it cannot write.
+        return f"FROM (\n{self.sql.rstrip().rstrip(';')}\n)" if self._setup else self.sql
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         con = self._database.cursor()

@@ -55,8 +55,11 @@ class TypedColumn:
         """How the column is read out of a payload; NULL when absent or a misfit."""
         if not self.narrow:
             return self.field.value_sql
-        raw = self.field.raw_sql
-        return f"CASE WHEN regexp_full_match({raw}, '-?\\d{{1,14}}(\\.\\d{{1,4}}0*)?') THEN try_cast({raw} AS {NARROW}) END"
+        return self.field.read_sql(
+            lambda raw: (
+                f"CASE WHEN regexp_full_match({raw}, '-?\\d{{1,14}}(\\.\\d{{1,4}}0*)?') THEN try_cast({raw} AS {NARROW}) END"
+            )
+        )
 
 
 def columns(con: Con) -> list[TypedColumn]:
@@ -147,4 +150,4 @@ def _add(con: Con, column: TypedColumn) -> None:
 
 
 def _misfits(column: TypedColumn) -> str:
-    return f"{ident(column.name)} IS NULL AND {column.field.raw_sql} IS NOT NULL"
+    return f"{ident(column.name)} IS NULL AND {column.field.present_sql}"

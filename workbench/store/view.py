@@ -80,8 +80,10 @@ class View:
                 values = [wanted] if isinstance(wanted, str) else list(wanted)
                 view = view.narrowed(any_of(column, values), f"{column} {_listed(values)}")
         if condition is not None:
-            view = view.narrowed(f"({condition})", condition)
-            view._try(f"SELECT 1 FROM {EVENTS} WHERE ({condition}) LIMIT 0", condition)
+            # Without the parentheses too: 'TRUE) OR (TRUE' would reach beyond its own pair.
+            view._try(f"SELECT CASE WHEN {condition}\nTHEN 1 END FROM {EVENTS} LIMIT 0", condition)
+            view._try(f"SELECT 1 FROM {EVENTS} WHERE ({condition}\n) LIMIT 0", condition)
+            view = view.narrowed(f"({condition}\n)", condition)
         return view
 
     def between(
@@ -139,12 +141,24 @@ class View:
         return f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM {EVENTS} WHERE {self.filter}"
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a query of ours and return its rows."""
-        return self.database.cursor().execute(sql).fetchall()
+        """Run a query of ours and return its rows.
+
+        Raises
+        ------
+        QueryError
+            It failed, as a condition of the user may make it.
+        """
+        try:
+            return self.database.cursor().execute(sql).fetchall()
+        except duckdb.Error as error:
+            raise query_error(error, sql) from error
 
     def remember(self, sql: str) -> list[tuple[Any, ...]]:
         """Like :meth:`rows`, but asked once for as long as nothing is written to the log."""
-        return self.database.remember(sql)
+        try:
+            return self.database.remember(sql)
+        except duckdb.Error as error:
+            raise query_error(error, sql) from error
 
     @property
     def count(self) -> int:
@@ -207,9 +221,7 @@ class View:
             return Reader(ident(wanted.typed_column), None)
         if not wanted.may_be_unusable:
             return Reader(wanted.value_sql, None)
-        return Reader(
-            wanted.value_sql, f"{wanted.raw_sql} IS NOT NULL AND ({wanted.value_sql}) IS NULL"
-        )
+        return Reader(wanted.value_sql, f"{wanted.present_sql} AND ({wanted.value_sql}) IS NULL")
 
     def narrow(self, wanted: Field) -> bool:
         """Whether a decimal field has a typed column of at most four places, in a machine integer."""
@@ -260,7 +272,7 @@ class View:
             message = f"a query is one statement, and this is {len(statements)}."
             raise QueryError(message)
         if statements[0].type not in _READS:
-            message = f"log.sql only reads, and this is a {statements[0].type.name} statement."
+            message = f"log.sql only reads, and {statements[0].type.name} is no query."
             raise QueryError(
                 message, hint="take the rows with .df() or .arrow() and write them where you like"
             )
@@ -273,7 +285,8 @@ class View:
             raise query_error(error, shown) from error
 
 
-_READS: Sequence[duckdb.StatementType] = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+#: Not EXPLAIN: with ANALYZE it runs what it explains.
+_READS: Sequence[duckdb.StatementType] = (duckdb.StatementType.SELECT,)
 
 
 def _listed(values: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from workbench._sql import DECIMAL, any_of, ident, literal
+from workbench._sql import DECIMAL, ident, literal
 from workbench.errors import ProjectionError
 from workbench.moments import Clock, Moment
 from workbench.projections.columns import (
@@ -17,7 +17,7 @@ from workbench.projections.columns import (
     Constant,
     Rounded,
 )
-from workbench.projections.engines.ordering import applied
+from workbench.projections.engines.ordering import Applied, applied
 from workbench.projections.projection import Projection
 from workbench.store.fields import Field
 from workbench.store.view import View
@@ -42,14 +42,14 @@ def replay_sql(projection: Projection, view: View, moment: Moment) -> Compiled:
         view,
         key=projection.key,
         types=projection.types,
-        ends=projection.ends,
+        named=projection.named,
         stream_type=projection.stream_type,
         moment=moment,
         columns=reading.columns,
     )
     keys = ", ".join(ident(name) for name in projection.key)
     columns = [
-        f"{_sql(column, reading, over='')} AS {ident(name)}"
+        f"{_sql(column, reading, events, over='')} AS {ident(name)}"
         for name, column in projection.columns.items()
     ]
     version = "max(stream_version)" if events.by_stream else "count(*)"
@@ -57,7 +57,10 @@ def replay_sql(projection: Projection, view: View, moment: Moment) -> Compiled:
     alive = "applied"
     if projection.ends:
         # Rows end seldom: a small list of last ends beats a window over all events.
-        ctes += f", ended AS (SELECT {keys}, max(ord) AS last_end FROM applied WHERE is_end GROUP BY ALL)"
+        ctes += (
+            f", ended AS (SELECT {keys}, max(ord) AS last_end FROM applied "
+            f"WHERE {events.is_one_of(projection.ends)} GROUP BY ALL)"
+        )
         alive = f"applied LEFT JOIN ended USING ({keys}) WHERE last_end IS NULL OR ord > last_end"
     sql = (
         f"WITH {ctes} SELECT {keys}, {', '.join(columns)}, {version} AS version, "
@@ -92,27 +95,30 @@ def history_sql(
         view,
         key=projection.key,
         types=projection.types,
-        ends=projection.ends,
+        named=projection.named,
         stream_type=projection.stream_type,
         moment=moment,
         columns=reading.columns,
+        only=only,
     )
     keys = ", ".join(ident(name) for name in projection.key)
-    narrowed = f" SEMI JOIN ({only}) USING ({keys})" if only else ""
+    is_end = events.is_one_of(projection.ends) if projection.ends else "FALSE"
     over = " OVER life"
     columns = [
-        f"{_sql(column, reading, over=over)} AS {ident(name)}"
+        f"{_sql(column, reading, events, over=over)} AS {ident(name)}"
         for name, column in projection.columns.items()
     ]
     version = "stream_version" if events.by_stream else "count(*) OVER life"
     sql = (
-        f"WITH applied AS (SELECT * FROM ({events.sql}){narrowed}), "
+        f"WITH applied AS (SELECT *, {is_end} AS is_end FROM ({events.sql})), "
         # A life of a row goes from its first event, or the first after an end, up to the next end.
         f"lives AS (SELECT *, coalesce(sum(is_end::INTEGER) OVER (PARTITION BY {keys} ORDER BY ord "
         f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS life, "
-        f"lead(moment) OVER (PARTITION BY {keys} ORDER BY ord) AS next_moment, "
+        # A clock that runs backwards in a row must not give it two states at once.
+        f"max(moment) OVER (PARTITION BY {keys} ORDER BY ord ROWS UNBOUNDED PRECEDING) AS since, "
         f"row_number() OVER (PARTITION BY {keys} ORDER BY ord) AS nth FROM applied), "
-        f"states AS (SELECT {keys}, moment AS valid_from, next_moment AS valid_to, event_type, {version} AS version, "
+        f"states AS (SELECT {keys}, since AS valid_from, lead(since) OVER (PARTITION BY {keys} ORDER BY ord) AS valid_to, "
+        f"event_type, {version} AS version, "
         f"position, {', '.join(columns)}, count(*) OVER life AS events, is_end, nth FROM lives "
         f"WINDOW life AS (PARTITION BY {keys}, life ORDER BY ord ROWS UNBOUNDED PRECEDING)) "
         f"{'FROM states' if ends else 'SELECT * EXCLUDE (is_end, nth) FROM states WHERE NOT is_end'}"
@@ -152,28 +158,24 @@ class _Reading:
         return [name for name in (self._names[field][1] for field in fields) if name]
 
 
-def _sql(column: Column, reading: _Reading, *, over: str) -> str:
+def _sql(column: Column, reading: _Reading, events: Applied, *, over: str) -> str:
     match column:
         case Constant(value):
             return f"{value:f}" if isinstance(value, Decimal) else str(value)
         case Arithmetic("/", left, right):
-            return (
-                f"({_sql(left, reading, over=over)} / nullif({_sql(right, reading, over=over)}, 0))"
-            )
+            return f"({_sql(left, reading, events, over=over)} / nullif({_sql(right, reading, events, over=over)}, 0))"
         case Arithmetic(operator, left, right):
-            return (
-                f"({_sql(left, reading, over=over)} {operator} {_sql(right, reading, over=over)})"
-            )
+            return f"({_sql(left, reading, events, over=over)} {operator} {_sql(right, reading, events, over=over)})"
         case Clipped(inner, low, high):
             # least and greatest skip NULL; a column that is unknown stays unknown.
-            sql = _sql(inner, reading, over=over)
+            sql = _sql(inner, reading, events, over=over)
             bounded = sql if low is None else f"greatest({sql}, {low})"
             bounded = bounded if high is None else f"least({bounded}, {high})"
             return f"CASE WHEN {sql} IS NOT NULL THEN {bounded} END"
         case Rounded(inner, places):
-            return f"round({_sql(inner, reading, over=over)}, {places})"
+            return f"round({_sql(inner, reading, events, over=over)}, {places})"
         case Aggregate():
-            return _aggregate(column, reading, over)
+            return _aggregate(column, reading, events, over)
         case _:
             message = f"{type(column).__name__} is no column that can be compiled to SQL."
             raise ProjectionError(
@@ -181,39 +183,41 @@ def _sql(column: Column, reading: _Reading, *, over: str) -> str:
             )
 
 
-def _aggregate(column: Aggregate, reading: _Reading, over: str) -> str:
-    conditions = [] if column.on is None else [any_of("event_type", column.on)]
+def _aggregate(column: Aggregate, reading: _Reading, events: Applied, over: str) -> str:
+    on = events.is_one_of(column.on)
+    conditions = [] if on == "TRUE" else [on]
     read = [] if column.field is None else [column.field]
     if column.where is not None:
         conditions += [_condition(column.where, reading)]
     when = " AND ".join(conditions) or "TRUE"
     value = "" if column.field is None else reading.value(column.field)
-    chosen = f"FILTER (WHERE {when}){over}"
-    present = f"FILTER (WHERE {when} AND {value} IS NOT NULL){over}"
+    chosen = f"FILTER (WHERE {when}){over}" if conditions else over
     match column.kind:
         case "total":
             sql = f"coalesce(sum({value}) {chosen}, 0)"
         case "count":
             sql = f"count({value or '*'}) {chosen}"
         case "latest":
-            # In a window the frame ends at the row, so the last value so far is what counts.
+            # NULL is passed over by both. In a window the frame ends at the row, so the last value so far is what counts.
             sql = (
                 f"last_value(CASE WHEN {when} THEN {value} END IGNORE NULLS){over}"
                 if over
-                else f"arg_max({value}, ord) {present}"
+                else f"arg_max({value}, ord) {chosen}"
             )
         case "first":
             sql = (
                 f"first_value(CASE WHEN {when} THEN {value} END IGNORE NULLS){over}"
                 if over
-                else f"arg_min({value}, ord) {present}"
+                else f"arg_min({value}, ord) {chosen}"
             )
         case "largest":
             sql = f"max({value}) {chosen}"
         case "smallest":
             sql = f"min({value}) {chosen}"
         case "collect":
-            sql = f"coalesce(list({value}{'' if over else ' ORDER BY ord'}) {present}, [])"
+            present = " AND ".join([*conditions, f"{value} IS NOT NULL"])
+            order = "" if over else " ORDER BY ord"
+            sql = f"coalesce(list({value}{order}) FILTER (WHERE {present}){over}, [])"
     if column.field is not None and column.field.type == "decimal" and column.kind != "count":
         # The same type whether the field was read from a narrow column or from the payload.
         sql = f"CAST({sql} AS {DECIMAL}{'[]' if column.kind == 'collect' else ''})"
@@ -223,7 +227,6 @@ def _aggregate(column: Aggregate, reading: _Reading, over: str) -> str:
     )
     if column.kind == "count" and column.where is None:
         broken = []
-    on = any_of("event_type", column.on) if column.on is not None else "TRUE"
     for name in broken:
         sql = f"CASE WHEN count(*) FILTER (WHERE {on} AND {name}){over} = 0 THEN {sql} END"
     return sql

@@ -6,18 +6,19 @@ import datetime as dt
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench._sql import ident, text
-from workbench.errors import ReplayError
+from workbench._sql import any_of, ident, number
+from workbench.errors import QueryError, ReplayError
 from workbench.moments import Moment
 from workbench.projections.engines.decimals import FromInteger, FromText
 from workbench.projections.engines.ordering import Applied, applied
@@ -44,12 +45,23 @@ class Event:
     @property
     def data(self) -> Any:
         """The payload; numbers with a point are Decimal."""
-        return None if self._data is None else json.loads(self._data, parse_float=Decimal)
+        return _parsed(self._data)
 
     @property
     def metadata(self) -> Any:
         """The envelope; numbers with a point are Decimal."""
-        return None if self._metadata is None else json.loads(self._metadata, parse_float=Decimal)
+        return _parsed(self._metadata)
+
+
+def _parsed(payload: str | None) -> Any:
+    if payload is None:
+        return None
+    return json.loads(payload, parse_float=Decimal, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    message = f"{constant} in the payload is no number"
+    raise ValueError(message)
 
 
 Plan = list[tuple[Callable[..., Any] | None, list[list[Any]]]]
@@ -137,38 +149,39 @@ class FoldInput:
             view,
             key=fold.key,
             types=fold.types,
-            ends=fold.ends,
+            named=fold.types,
             stream_type=fold.stream_type,
             moment=moment,
             columns=self._columns(),
+            only=only,
         )
-        code = " ".join(f"WHEN {text(kind)} THEN {index}" for index, kind in enumerate(self.kinds))
         keys = ", ".join(ident(name) for name in fold.key)
-        narrowed = f" SEMI JOIN ({only}) USING ({keys})" if only else ""
-        self.sql = (
-            f"SELECT * EXCLUDE (event_type, is_end{'' if every_state else ', moment'}), CASE event_type {code} END::SMALLINT AS kind "
-            f"FROM ({self.applied.sql}){narrowed}"
-        )
+        dropped = "event_type" if every_state else "event_type, moment"
+        self.sql = f"SELECT * EXCLUDE ({dropped}) REPLACE ((kind - 1)::SMALLINT AS kind) FROM ({self.applied.sql})"
         # A settled log lies in this order already, and a scan keeps it.
-        if narrowed or not (self.applied.in_physical_order and view.is_settled):
+        if not (self.applied.in_physical_order and view.is_settled):
             self.sql += f" ORDER BY {keys}, ord"
 
     def _columns(self) -> dict[str, str]:
         columns = {}
         for index, item in enumerate(self._fields):
             reader = self._view.read(item)
-            value = reader.value
+            value, typed = reader.value, reader.unusable is None
             if item.type == "decimal" and item.path:
                 if self._view.narrow(item):
                     self._decimals[item] = FromInteger()
                     value = f"CAST({value} * 10000 AS BIGINT)"
                 else:
-                    # A decimal travels as text. One that is out of range is taken as the payload has it.
+                    # A decimal travels as text, with all the digits that the payload has.
                     self._decimals[item] = FromText()
-                    value = f"coalesce(CAST({value} AS VARCHAR), {item.raw_sql})"
+                    value = f"CAST({value} AS VARCHAR)" if typed else item.read_sql(number)
+                if not typed:
+                    columns[f"unusable_{index}"] = (
+                        f"CASE WHEN {self._takes(item)} AND {item.present_sql} AND {value} IS NULL THEN {item.raw_sql} END"
+                    )
             elif reader.unusable:
                 columns[f"unusable_{index}"] = (
-                    f"CASE WHEN {reader.unusable} THEN {item.raw_sql} END"
+                    f"CASE WHEN {self._takes(item)} AND {reader.unusable} THEN {item.raw_sql} END"
                 )
             columns[f"value_{index}"] = value
         if self._whole:
@@ -176,13 +189,18 @@ class FoldInput:
                 columns[f"event_{name}"] = name
         return columns
 
+    def _takes(self, item: Field) -> str:
+        """Whether the handler of an event is given a field."""
+        kinds = [kind for kind, step in self.fold.steps.items() if item in (step.fields or ())]
+        return any_of("event_type", kinds)
+
     def chunks(self) -> Iterator[Chunk]:
         """Read the events; DuckDB gets the next batch ready while Python folds this one."""
         # A cursor of its own: an unfinished result blocks its connection.
         reader = self._view.database.cursor().sql(self.sql).to_arrow_reader(BATCH_ROWS)
         with ThreadPoolExecutor(1, thread_name_prefix="workbench-fold") as ahead:
             waiting = ahead.submit(next, reader, None)
-            while (batch := waiting.result()) is not None:
+            while (batch := self._got(waiting)) is not None:
                 waiting = ahead.submit(next, reader, None)
                 if batch.num_rows:
                     yield Chunk(
@@ -191,6 +209,13 @@ class FoldInput:
                         self._runs(batch),
                         self._plan(batch),
                     )
+
+    def _got(self, waiting: Future[pa.RecordBatch | None]) -> pa.RecordBatch | None:
+        try:
+            return waiting.result()
+        except (duckdb.Error, pa.ArrowException) as error:
+            message = f"fold {self.fold.name!r}: its events cannot be read: {error}"
+            raise QueryError(message, hint="look at the condition of this view") from error
 
     def _runs(self, batch: pa.RecordBatch) -> list[tuple[int, int, tuple[Any, ...]]]:
         """Split a batch where the key changes."""

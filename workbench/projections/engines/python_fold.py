@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import gc
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any
+from decimal import Decimal, localcontext
+from typing import Any, Final
 
 import pyarrow as pa
 
+from workbench.errors import ReplayError
 from workbench.moments import Clock, Moment
 from workbench.projections.engines.fold_input import Chunk, FoldInput
 from workbench.projections.fold import Fold
 from workbench.store.view import View
+
+DIGITS: Final = 76
+"""Handlers add and multiply as exactly as SQL does; Python's own 28 digits would round in silence."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def replay(fold: Fold, view: View, moment: Moment) -> Folded:
     feed = FoldInput(fold, view, moment)
     rows = _Rows(fold)
     last = _Last(by_stream=feed.applied.by_stream)
-    with _collector_off():
+    with _collector_off(), localcontext(prec=DIGITS):
         for chunk in feed.chunks():
             fold_chunk = _fold_with_ends if fold.ends else _fold_plain
             fold_chunk(feed, chunk, last, rows)
@@ -117,6 +122,10 @@ def _fold_with_ends(feed: FoldInput, chunk: Chunk, last: _Last, rows: _Rows) -> 
         raise feed.failed(error, chunk.batch, index, last.key) from error
 
 
+def _later(left: dt.datetime | None, right: dt.datetime | None) -> dt.datetime | None:
+    return right if left is None else left if right is None else max(left, right)
+
+
 def _higher(left: int | None, right: int | None) -> int | None:
     return right if left is None else left if right is None else max(left, right)
 
@@ -145,8 +154,9 @@ class _Rows:
         columns: dict[str, pa.Array] = {}
         for index, name in enumerate(self.fold.key):
             columns[name] = pa.array([key[index] for key in self.keys])
+        start = self.fold.row(self.fold.start())
         for name, values in self.fold.columns(self.states).items():
-            columns[name] = _column(values)
+            columns[name] = _column(self.fold, name, values, start.get(name))
         columns["version"] = pa.array(self.versions, pa.int64())
         columns["position"] = pa.array(self.positions, pa.int64())
         columns["events"] = pa.array(self.events, pa.int64())
@@ -193,13 +203,26 @@ def history(
         }
         rows.append({**row, "is_end": state.is_end, "nth": state.nth} if ends else row)
 
-    _each_state(feed, after)
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: _column([row.get(name) for row in rows], name in _TIMES) for name in names}
+    with localcontext(prec=DIGITS):
+        _each_state(feed, after)
+    samples = {**fold.row(fold.start()), **_ADDED, **({"is_end": False, "nth": 0} if ends else {})}
+    names = dict.fromkeys([*(name for row in rows for name in row), *samples])
+    columns = {
+        name: _column(fold, name, [row.get(name) for row in rows], samples.get(name))
+        for name in names
+    }
     return Folded(_with_keys(pa.table(columns), fold), feed.applied.clock)
 
 
-_TIMES = ("valid_from", "valid_to")
+#: What a history adds to the columns of a state, by example.
+_ADDED = {
+    "valid_from": dt.datetime.fromtimestamp(0, dt.UTC),
+    "valid_to": dt.datetime.fromtimestamp(0, dt.UTC),
+    "event_type": "",
+    "version": 0,
+    "position": 0,
+    "events": 0,
+}
 
 
 def _each_state(feed: FoldInput, after: Callable[[_State, dt.datetime | None], None]) -> None:
@@ -218,8 +241,10 @@ def _each_state(feed: FoldInput, after: Callable[[_State, dt.datetime | None], N
                     held = None
                 key, state, events, nth = run_key, fold.start(), 0, 0
             for index in range(first, end):
+                # A clock that runs backwards in a row must not give it two states at once.
+                since = _later(held.moment if held else None, moments[index])
                 if held is not None:
-                    after(held, moments[index])
+                    after(held, since)
                 handler, values = chunk.plan[chunk.kinds[index]]
                 try:
                     if handler is None:
@@ -234,9 +259,9 @@ def _each_state(feed: FoldInput, after: Callable[[_State, dt.datetime | None], N
                 held = _State(
                     run_key,
                     # The next event may change the state in place: its row is taken now.
-                    {} if handler is None else fold.row(state),
+                    {} if handler is None else _taken(fold.row(state)),
                     feed.kinds[chunk.kinds[index]],
-                    moments[index],
+                    since,
                     versions[index] if feed.applied.by_stream else events,
                     positions[index],
                     events,
@@ -258,16 +283,66 @@ def _with_keys(rows: pa.Table, fold: Fold) -> pa.Table:
     return rows
 
 
-def _column(values: list[Any], is_time: bool = False) -> pa.Array:
-    """Build a column; money is DECIMAL(38,18) as in a projection, whatever the scales met."""
-    sample = next((value for value in values if value is not None), None)
-    if is_time or isinstance(sample, dt.datetime):
+_IMMUTABLE = frozenset({int, str, Decimal, bool, float, dt.datetime, dt.date, type(None)})
+
+
+def _taken(row: dict[str, Any]) -> dict[str, Any]:
+    """Copy what the next event may change in place."""
+    return {
+        name: value if type(value) in _IMMUTABLE else copy.deepcopy(value)
+        for name, value in row.items()
+    }
+
+
+def _column(fold: Fold, name: str, values: list[Any], start: Any) -> pa.Array:
+    """Build a column of states; money is DECIMAL(38,18) as in a projection, whatever the scales met."""
+    try:
+        return _array(values, start)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        refused = next((value for value in values if not _fits(value, values, start)), values[0])
+        message = (
+            f"fold {fold.name!r}: {name!r} cannot be a column, since a state has {refused!r} "
+            f"({type(refused).__name__}) there: {error}"
+        )
+        raise ReplayError(
+            message,
+            hint="keep one type (Decimal, int, str, bool, aware datetime, or lists of them), "
+            "and round quotients to 18 places at most: round(value, 2)",
+        ) from error
+
+
+def _fits(value: Any, values: list[Any], start: Any) -> bool:
+    sample = next((one for one in [*values, start] if one is not None), None)
+    try:
+        _array([sample, value], start)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _array(values: list[Any], start: Any) -> pa.Array:
+    kinds = set(map(type, values)) - {type(None)} or {type(start)}
+    if Decimal in kinds and kinds <= {Decimal, int}:
+        return pa.array(values, _DECIMAL)
+    if kinds == {int}:
+        try:
+            return pa.array(values, pa.int64())
+        except OverflowError:
+            return pa.array(values, pa.decimal128(38, 0))
+    if dt.datetime in kinds:
+        if any(value is not None and value.tzinfo is None for value in values):
+            message = "a time says no time zone"
+            raise ValueError(message)
         return pa.array(values, pa.timestamp("us", tz="UTC"))
-    if isinstance(sample, Decimal):
-        return pa.array(values, pa.decimal128(38, 18))
-    if isinstance(sample, list) and sample and isinstance(sample[0], Decimal):
-        return pa.array(values, pa.list_(pa.decimal128(38, 18)))
-    return pa.array(values)
+    if kinds == {list} and any(
+        isinstance(item, Decimal) for value in values for item in value or ()
+    ):
+        return pa.array(values, pa.list_(_DECIMAL))
+    known = {bool: pa.bool_(), str: pa.string(), float: pa.float64()}
+    return pa.array(values, known.get(next(iter(kinds))) if len(kinds) == 1 else None)
+
+
+_DECIMAL = pa.decimal128(38, 18)
 
 
 @contextmanager

@@ -244,12 +244,13 @@ class _Cutter:
     def _first_odd(self, signs: npt.NDArray[np.uint8], quotes: npt.NDArray[np.int64]) -> int:
         """Return where the first quote is that neither opens nor closes a field; the length if none."""
         opening, closing = quotes[0::2], quotes[1::2]
-        before = np.append(np.uint8(_NEWLINE), signs)[opening]
+        before = signs[opening - 1]
+        before[opening == 0] = _NEWLINE
         opens = np.isin(before, [self._delimiter, _NEWLINE, _QUOTE])
-        behind = np.append(signs, np.uint8(_NEWLINE))[closing + 1]
+        behind = signs.take(closing + 1, mode="clip")
         closes = np.isin(behind, [self._delimiter, _NEWLINE, _QUOTE])
         returns = np.flatnonzero(behind == _RETURN)
-        closes[returns] = np.append(signs, [_NEWLINE] * 2)[closing[returns] + 2] == _NEWLINE
+        closes[returns] = signs.take(closing[returns] + 2, mode="clip") == _NEWLINE
         return int(min([len(signs), *opening[~opens][:1], *closing[~closes][:1]]))
 
     def _misfit(self, count: int) -> str | None:

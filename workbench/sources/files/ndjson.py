@@ -1,34 +1,32 @@
 """NDJSON: one JSON object a line.
 
-The members of the object are cut out as they stand (``raw_json``), so numbers keep their digits and keys
-their order. An empty line is no record, but is counted as a line.
+The members of the object are cut out as they stand, so numbers keep their digits and keys their order. An
+empty line is no record, but is counted as a line.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from workbench.errors import SourceError
-from workbench.sources import raw_json
 from workbench.sources.files import records
 from workbench.sources.files.marks import Mark, end_record, skip_bom, stat
 from workbench.sources.files.paths import File
 from workbench.sources.files.records import Limits, Positions, Survey
 from workbench.sources.files.streams import LONGEST, bom, open_bytes, open_window
+from workbench.sources.kafka.payload import Cutter
 
 _SAMPLE: Final = 1 << 20
-_PROBLEM: Final = (
-    "CASE WHEN line IS NULL THEN 'the line is not UTF-8 text' "
-    f"WHEN NOT ({raw_json.strictly_valid('line')}) THEN 'the line is not JSON' "
-    r"WHEN NOT regexp_matches(line, '^\s*\{') THEN 'the line is JSON, but not an object' END"
-)
+_KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Ndjson:
@@ -44,9 +42,8 @@ class Ndjson:
         skip = bom(file, head)
         text = head[skip:]
         starts, ends, _ = _lines(text)
-        sound, _ = records.texts(text, starts, ends)
-        usable = sound.is_valid().to_numpy(zero_copy_only=False)
-        keys = raw_json.keys(text, starts[usable], ends[usable]) if usable.any() else []
+        lines = records.spans(text, starts, ends, pa.binary()).to_pylist()
+        keys = dict.fromkeys(key for line in lines for key in _keys(line))
         if _opens_array(text):
             message = f"{file.path} holds one JSON array, not one JSON object a line."
             raise SourceError(message, hint="turn it into NDJSON: jq -c '.[]' in.json > out.ndjson")
@@ -63,6 +60,7 @@ class Ndjson:
             duckdb.connect() as con,
             open_window(file, offset=mark.offset, size=limits.bytes) as window,
         ):
+            cutter = Cutter([(name,) for name in columns])
             window.fill()
             mark = (
                 skip_bom(file, mark, window) if mark.offset == 0 else end_record(file, mark, window)
@@ -77,12 +75,12 @@ class Ndjson:
                     window.grow()
                     continue
                 unended = not length
-                if unended and not _is_object(con, text):
+                if unended and cutter.cut([text])[1] is not None:
                     # Half written: the next run sees the rest.
                     yield records.nothing(), replace(mark, unread=len(text))
                     return
                 length = length or len(text)
-                table = _table(con, file, text[:length], mark, columns)
+                table = _table(con, cutter, list(columns), file, text[:length], mark)
                 mark = Mark(
                     rows=mark.rows + table.num_rows,
                     line=mark.line + text.count(b"\n", 0, length) + unended,
@@ -95,22 +93,33 @@ class Ndjson:
 
 
 def _table(
-    con: duckdb.DuckDBPyConnection, file: File, text: bytes, mark: Mark, columns: Mapping[str, str]
+    con: duckdb.DuckDBPyConnection,
+    cutter: Cutter,
+    names: Sequence[str],
+    file: File,
+    text: bytes,
+    mark: Mark,
 ) -> pa.Table:
     starts, ends, nth = _lines(text)
-    whole, raw = records.texts(text, starts, ends)
+    raw = records.spans(text, starts, ends, pa.binary())
+    whole, problems, members = cutter.cut(raw.to_pylist())
+    shown = [problem and problem.replace("the value", "the line") for problem in problems or []]
+    problem = pa.array(shown, pa.string()) if shown else pa.nulls(len(raw), pa.string())
+    # DuckDB refuses some of what passed, half a surrogate pair for one; it would fail on its parts.
     lines = pa.table({"line": whole})
-    problems = con.from_arrow(lines).project(f"{_PROBLEM} AS problem").to_arrow_table()["problem"]
-    # A line that is no object has no members.
-    readable = np.where(problems.is_null().to_numpy(zero_copy_only=False), ends, starts)
-    cut = raw_json.members(text, starts, readable, list(columns))
+    sound = con.from_arrow(lines).project("coalesce(json_valid(line), false) AS sound")
+    good = pc.fill_null(sound.to_arrow_table()["sound"], False).combine_chunks()
+    if not pc.all(good).as_py():
+        nothing = pa.scalar(None, pa.string())
+        problem = pc.coalesce(problem, pc.if_else(good, nothing, "the line is not JSON"))
+        whole, *members = (pc.if_else(good, column, nothing) for column in (whole, *members))
     return pa.table(
         {
             records.AT: records.coordinates(file, mark.line + 1 + nth),
             records.WHOLE: whole,
-            records.BYTES: raw,
-            records.PROBLEM: problems,
-            **cut,
+            records.BYTES: pc.if_else(good, pa.scalar(None, pa.binary()), raw),
+            records.PROBLEM: problem,
+            **dict(zip(names, members, strict=True)),
         }
     )
 
@@ -130,6 +139,13 @@ def _whole_lines(text: bytes, most: int) -> int:
     return int(newlines[min(most, len(newlines)) - 1]) + 1 if len(newlines) else 0
 
 
+def _keys(line: bytes) -> Iterable[str]:
+    try:
+        return _KEYS.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+
+
 def _opens_array(text: bytes) -> bool:
     """Whether the text is one JSON array, rather than a line for each record."""
     first, _, rest = text.lstrip().partition(b"\n")
@@ -140,12 +156,3 @@ def _opens_array(text: bytes) -> bool:
     except (ValueError, RecursionError):
         return True
     return not rest.strip()
-
-
-def _is_object(con: duckdb.DuckDBPyConnection, text: bytes) -> bool:
-    try:
-        line = text.decode()
-    except UnicodeDecodeError:
-        return False
-    # Not json.loads: Python gives up at a thousand levels.
-    return con.execute(f"SELECT {_PROBLEM} FROM (SELECT ? AS line)", [line]).fetchall() == [(None,)]

@@ -3,8 +3,8 @@
 The names begin with an asterisk, which no sensible file has:
 
 * ``*at``: the coordinates of the record, ``<file>#<line or row>``,
-* ``*``: the record as text, NULL when it is not UTF-8,
-* ``*bytes``: the record as bytes, when it is not UTF-8,
+* ``*``: the record as text; NULL when it is not,
+* ``*bytes``: the record as bytes, when it is not text,
 * ``*problem``: why the record cannot be read, or NULL.
 """
 

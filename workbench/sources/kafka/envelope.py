@@ -107,9 +107,9 @@ def compile_envelope(
     types: dict[str, str] = {}
     named: dict[str, Spec] = {}
     for canonical, given in mapping.items():
-        specs = [given] if isinstance(given, str) else list(given)
-        if not specs or not all(specs):
-            message = f"{source}: {canonical} is mapped to nothing."
+        specs = [given] if isinstance(given, str) else list(given or ())
+        if not specs or not all(isinstance(spec, str) and spec for spec in specs):
+            message = f"{source}: {canonical} is mapped to {given!r}, which names nothing."
             raise ConfigError(message, hint="leave the column out, or name a path in the value")
         whole = COLUMNS.get(canonical) == "JSON"
         names = []

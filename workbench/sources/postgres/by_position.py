@@ -11,7 +11,7 @@ from psycopg import sql
 from workbench.errors import ConfigError
 from workbench.sources.base import Batch, Bookmark, Report, Shape
 from workbench.sources.postgres import failures
-from workbench.sources.postgres.gaps import Gap, Gaps, Positions, Sighting, Writers, holes
+from workbench.sources.postgres.gaps import Gap, Gaps, Positions, Sighting, State, Writers, holes
 from workbench.sources.postgres.reading import PAGE_ROWS, Pass, TableReading
 
 #: Ranges that one statement reads again.
@@ -48,6 +48,7 @@ class ByPosition(TableReading):
         self.first = _LOWEST if first is None else first
         self.sighted, self.highest = before
         self.writers = writers
+        self._verdicts: dict[Sighting, tuple[State, str]] = {}
 
     def batches(self) -> Iterator[Batch]:
         """Read holes that were filled since, then the rows above the head."""
@@ -55,14 +56,14 @@ class ByPosition(TableReading):
             for rows in self.ahead(self._filled()):
                 self.gaps.fill(self.positions(rows))
                 yield Batch(rows, self._bookmark())
-            died = self.gaps.drop_dead(self.writers.verdict)
+            died = self.gaps.drop_dead(self._verdict)
             self._bury(died)
             for rows in self.ahead(self._pages()):
                 self._advance(self.positions(rows))
                 yield Batch(rows, self._bookmark())
             self.finished = True
             if self._bookmark() != self.started:
-                yield Batch(self.empty(), self._bookmark())
+                yield Batch(self.empty, self._bookmark())
 
     def remaining(self) -> sql.Composable:
         """Return the condition of the rows above the head."""
@@ -83,7 +84,7 @@ class ByPosition(TableReading):
             "from": anchored,
             "to": self.head,
             "end": self.head if self.finished else self.highest,
-            "complete": self.finished and lowest is None,
+            "complete": self.finished and lowest is None and not self.given.warnings,
             "note": None if self.finished else "the pass broke off",
         }
         return Report(
@@ -132,6 +133,12 @@ class ByPosition(TableReading):
             if count < PAGE_ROWS or not self.given.indexed:
                 return
 
+    def _verdict(self, seen: Sighting) -> tuple[State, str]:
+        """Judge a hole; all holes of one sighting are judged alike."""
+        if seen not in self._verdicts:
+            self._verdicts[seen] = self.writers.verdict(seen)
+        return self._verdicts[seen]
+
     # -- keeping the books -----------------------------------------------------------------------
 
     def _advance(self, positions: Positions) -> None:
@@ -145,7 +152,7 @@ class ByPosition(TableReading):
         if self.head is None:
             self.anchor(int(positions[0]))
         found = [gap for low, high in holes(start, positions) for gap in self._seen(low, high)]
-        dead = [gap for gap in found if self.writers.verdict(gap.seen)[0] == "dead"]
+        dead = [gap for gap in found if self._verdict(gap.seen)[0] == "dead"]
         self._bury(dead)
         buried = set(dead)
         self.gaps.add(gap for gap in found if gap not in buried)
@@ -175,7 +182,7 @@ class ByPosition(TableReading):
     # -- telling ---------------------------------------------------------------------------------
 
     def _told(self, gap: Gap) -> Mapping[str, Any]:
-        state, evidence = self.writers.verdict(gap.seen)
+        state, evidence = self._verdict(gap.seen)
         return {
             "position": gap.low,
             "to": gap.high,
@@ -185,6 +192,7 @@ class ByPosition(TableReading):
         }
 
     def _notes(self) -> Iterator[str]:
+        yield from self.given.warnings
         if not self.given.indexed:
             yield (
                 f"{self.given.relation.label} has no index that starts with {self.given.position.name}: "
@@ -192,7 +200,7 @@ class ByPosition(TableReading):
             )
         if self.dead:
             yield f"{self.dead:,} position numbers have no row and never will (rolled back, skipped or deleted): proven"
-        states = [self.writers.verdict(gap.seen)[0] for gap in self.gaps.ranges]
+        states = [self._verdict(gap.seen)[0] for gap in self.gaps.ranges]
         if "unproven" in states:
             yield f"{states.count('unproven'):,} holes are unproven: {'; '.join(self.writers.doubts)}"
         if len(self.gaps) > _LISTED:

@@ -69,10 +69,10 @@ class ByTransaction(TableReading):
             "from": min(self.anchors.rows, default=None),
             "to": None if self.last is None else self.last[1],
             "end": f"transactions below {snapshot.xmin}",
-            "complete": self.finished and not self.held,
+            "complete": self.finished and not self.held and not self.given.warnings,
             "note": None if self.finished else "the pass broke off",
         }
-        notes = []
+        notes = [*self.given.warnings]
         if self.held:
             with failures.told(self.given.dsn, self.where):
                 oldest = writers.numbers(self.given.control, [snapshot.xmin], anywhere=True)

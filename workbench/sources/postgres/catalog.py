@@ -98,16 +98,14 @@ def find(connection: psycopg.Connection[Any], table: str, source: str) -> Relati
         raise ConfigError(
             message, hint="load from an upgraded replica, or export the table to files"
         )
-    schema, _, name = table.rpartition(".")
     row = connection.execute(
         """SELECT c.oid, n.nspname, c.relname, c.relkind::text
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname IN (%(name)s, %(whole)s)
-          AND (n.nspname = %(schema)s
-               OR (c.relname = %(whole)s AND n.nspname = ANY (current_schemas(true))))
-        ORDER BY c.relname <> %(name)s OR n.nspname <> %(schema)s,
-                 array_position(current_schemas(true), n.nspname) LIMIT 1""",
-        {"schema": schema, "name": name, "whole": table},
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+          AND (n.nspname || '.' || c.relname = %(table)s
+               OR c.relname = %(table)s AND n.nspname = ANY (current_schemas(true)))
+        ORDER BY c.relname = %(table)s, array_position(current_schemas(true), n.nspname) LIMIT 1""",
+        {"table": table},
     ).fetchone()
     if row is None:
         known = connection.execute(
@@ -177,6 +175,16 @@ def sequence_of(
         {"oid": relation.oid, "position": position},
     ).fetchone()
     return None if row is None else Sequence(*row)
+
+
+def hidden_rows(connection: psycopg.Connection[Any], relation: Relation) -> list[str]:
+    """Say whether this user may not see all rows."""
+    row = connection.execute("SELECT row_security_active(%s::oid)", [relation.oid]).fetchone()
+    if row is None or not row[0]:
+        return []
+    return [
+        f"row security of {relation.label} may hide rows from this user: load with one that has BYPASSRLS"
+    ]
 
 
 def has_index(connection: psycopg.Connection[Any], relation: Relation, columns: list[str]) -> bool:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import psycopg
+import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
 from workbench.errors import ConfigError, SourceUnavailable, WorkbenchError
 from workbench.sources.postgres.dsn import Dsn
 
 _RESUME: Final = "run the load again: it goes on after the last committed batch"
+
+_STATE: Final = re.compile(r"SQLSTATE: (\w{5})")
 
 #: SQLSTATE -> what to do. A shorter key stands for its whole class.
 _HINTS: Final = {
@@ -56,12 +60,14 @@ def told(dsn: Dsn, where: str) -> Iterator[None]:
     """Turn the drivers' errors into those of the workbench; ``where`` is the table."""
     try:
         yield
-    except (psycopg.Error, AdbcError) as error:
+    except (psycopg.Error, AdbcError, OSError, pa.ArrowException) as error:
+        # Between two Arrow batches ADBC's errors arrive as pyarrow's, which are often an OSError.
         raise _translate(dsn, where, error) from error
 
 
-def _translate(dsn: Dsn, where: str, error: psycopg.Error | AdbcError) -> WorkbenchError:
-    state = error.sqlstate or ""
+def _translate(dsn: Dsn, where: str, error: Exception) -> WorkbenchError:
+    found = _STATE.search(str(error))
+    state = getattr(error, "sqlstate", None) or (found.group(1) if found else "")
     said = dsn.scrub(_sentence(error))
     if state == "42501":
         message = f"{where}: {said}"
@@ -79,5 +85,4 @@ def _sentence(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = lines[0] if lines else type(error).__name__
     # ADBC puts its own layers in front of the server's words.
-    _, found, server = said.partition("ERROR:")
-    return server.strip() if found else said
+    return re.sub(r"^.*?(?:ERROR|FATAL): +", "", said)

@@ -31,6 +31,7 @@ class Pass:
     """What one pass reads with: connections, snapshot, and what is known of the table.
 
     ``reached`` is how far the numbering has come, where rows are deleted on purpose; otherwise None.
+    ``warnings`` say why even a whole pass may not show all rows.
     """
 
     source: str
@@ -46,6 +47,7 @@ class Pass:
     batch_rows: int
     batch_bytes: int
     reached: int | None
+    warnings: Sequence[str]
 
 
 class TableReading(ABC):
@@ -57,6 +59,8 @@ class TableReading(ABC):
         self.anchors = anchors.Anchors.from_json(bookmark or {})
         self.finished = False
         self.total: int | None = None
+        #: For a batch that only moves the bookmark.
+        self.empty = pa.table({})
 
     # -- what differs ----------------------------------------------------------------------------
 
@@ -97,11 +101,13 @@ class TableReading(ABC):
     def run(self, query: sql.Composable) -> Iterator[pa.RecordBatch]:
         """Read the rows of a query in small record batches."""
         with self.given.bulk.cursor() as cursor:
+            hint = min(_FETCH_BYTES, self.given.batch_bytes)
             cursor.adbc_statement.set_options(
-                **{"adbc.postgresql.batch_size_hint_bytes": str(_FETCH_BYTES)}
+                **{"adbc.postgresql.batch_size_hint_bytes": str(hint)}
             )
             cursor.execute(query.as_string(self.given.control))
             reader = cursor.fetch_record_batch()
+            self.empty = reader.schema.empty_table()
             for batch in reader:
                 if batch.num_rows:
                     yield batch
@@ -134,10 +140,6 @@ class TableReading(ABC):
                 size += part.nbytes
         if held:
             yield pa.Table.from_batches(held)
-
-    def empty(self) -> pa.Table:
-        """Return a table without rows, for a batch that only moves the bookmark."""
-        return pa.table({self.given.position.name: pa.array([], pa.int64())})
 
     def anchor(self, position: int) -> None:
         """Note which row stands at a position, to recognise the table at the next pass."""

@@ -78,7 +78,9 @@ class Postgres:
                 running, doubts = writers.sessions(control, relation, sequence)
                 taken = snapshot.begin(control)
                 numbers = writers.numbers(control, list(taken.running))
+                hidden = catalog.hidden_rows(control, relation)
             last = None if sequence is None else sequence.last
+            doubts += hidden
             if last is not None and highest is not None and last < highest:
                 doubts.append(
                     f"the sequence of {relation.label} stands at {last}, below position {highest}: it may hand numbers out again"
@@ -100,6 +102,7 @@ class Postgres:
                         batch_rows=self.batch_rows,
                         batch_bytes=self.batch_bytes,
                         reached=reached if self.deletes else None,
+                        warnings=hidden,
                     )
                     reading = (
                         ByTransaction(given, shape, bookmark, transaction=self._xid8(relation))
