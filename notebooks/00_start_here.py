@@ -139,7 +139,9 @@ f"{difference:.2f}"
 
 # %% tags=["suspect"]
 suspects = log.where(stream=account, condition=f"(data->>'amount')::DECIMAL(18,2) = {difference}")
-suspects.sql("SELECT position, version, event_type, occurred_at, data->>'amount' AS amount FROM events")
+suspects.sql(
+    "SELECT position, version, event_type, occurred_at, data->>'amount' AS amount FROM events"
+)
 
 # %% [markdown]
 # There is one, a deposit. If the bank's program never applied it, then a replay *without* it must give exactly

@@ -49,7 +49,9 @@ source = wb.files(orders, name="orders")
 log.load(source)
 
 # %% tags=["events"]
-log.sql("SELECT position, stream_id, version, event_type, occurred_at, data, source_position FROM events")
+log.sql(
+    "SELECT position, stream_id, version, event_type, occurred_at, data, source_position FROM events"
+)
 
 # %% [markdown]
 # Times are in UTC now: the second event was written with an offset of two hours. `data` is the payload as it
@@ -197,7 +199,8 @@ log.load(wb.files(checkout.events, name="checkout"))
 mine = wb.open()
 mine.load(wb.files(checkout.events, name="checkout"))
 theirs = log.where(source="checkout")
-mine.fingerprint() == theirs.fingerprint()
+same = mine.fingerprint() == theirs.fingerprint()
+same
 
 # %% [markdown]
 # ## 7. Postgres and Kafka
@@ -210,7 +213,12 @@ events = wb.postgres(
     "postgresql://auditor:secret@db.example/bank",
     table="ledger.entries",
     position="entry_id",
-    columns={"stream_id": "account", "event_type": "kind", "data": "body", "occurred_at": "booked_at"},
+    columns={
+        "stream_id": "account",
+        "event_type": "kind",
+        "data": "body",
+        "occurred_at": "booked_at",
+    },
     timezone="UTC",
 )
 events.name

@@ -84,11 +84,11 @@ def balance(**moment):
 
 # %% tags=["affected"]
 known = log.replay(accounts, noon, clock="recorded")
-true = log.replay(accounts, noon, clock="occurred")
+happened = log.replay(accounts, noon, clock="occurred")
 log.sql(f"""
-    SELECT account_id, known.balance AS known, true.balance AS true
-    FROM ({known.sql}) known JOIN ({true.sql}) true USING (account_id)
-    WHERE known.balance <> true.balance
+    SELECT account_id, known.balance AS known_then, happened.balance AS was_true
+    FROM ({known.sql}) known JOIN ({happened.sql}) happened USING (account_id)
+    WHERE known.balance <> happened.balance
 """)
 
 # %% [markdown]
@@ -159,15 +159,14 @@ log.sql("""
 """)
 
 # %% [markdown]
-# Asked over a history, questions about *durations* become simple. Who was frozen longest, and what was on the
-# account at the time?
+# Asked over a history, questions about *durations* become simple. Who was frozen longest, all their freezes
+# together, and how much was out of their reach?
 
 # %% tags=["frozen"]
 log.sql(f"""
-    SELECT account_id, any_value(owner) AS owner, min(valid_from) AS since,
-           sum(epoch(coalesce(valid_to, '2026-07-17T00:00Z') - valid_from)) // 3600 AS hours,
-           max(balance) AS most_on_it
-    FROM ({history.sql}) WHERE frozen > 0
+    SELECT account_id, any_value(owner) AS owner, min(valid_from) AS first_frozen,
+           round(sum(epoch(valid_to - valid_from)) / 3600, 1) AS hours, max(balance) AS most_on_it
+    FROM ({history.sql}) WHERE frozen > 0 AND valid_to IS NOT NULL
     GROUP BY account_id ORDER BY hours DESC LIMIT 5
 """)
 

@@ -205,7 +205,7 @@ def test_client_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 def test_ctrl_c_leaves_the_log_whole(log: Path, tmp_path: Path) -> None:
-    made = samples.generate("bank", tmp_path / "bank", events=400_000, seed=1)
+    made = samples.generate("bank", tmp_path / "bank", events=200_000, seed=1)
     pattern = f"{tmp_path}/bank/events*"
     started = subprocess.Popen(
         [sys.executable, "-m", "workbench", "load", str(log), pattern, "--name", "bank"],

@@ -463,7 +463,7 @@ JUNK = st.text(st.sampled_from('{}[]:,"\\ a1é'), min_size=1, max_size=12).filte
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     written=st.lists(VALUES.map(lambda value: {"data": value}) | JUNK, min_size=1, max_size=8),
     ascii=st.booleans(),
@@ -510,7 +510,7 @@ FIELDS = st.text(st.sampled_from('ab",\n\r;é \t'), max_size=5).filter(lambda te
     end=st.sampled_from(["\n", "\r\n"]),
     read_at_once=st.integers(1, 60),
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_csv_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory,
     written: list[tuple[str, str, str]],

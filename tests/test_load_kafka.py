@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import signal
@@ -740,14 +741,14 @@ def check_compacted(kafka: Kafka, topic: str) -> tuple[list[int], Mapping[str, A
     return found, loaded.report.completeness[0]
 
 
-def compact(kafka: Kafka, topic: str, enough: Callable[[int], bool], *, nudge: bool = True) -> None:
+def compact(kafka: Kafka, topic: str, enough: Callable[[int], bool]) -> None:
     """Wait until the broker's cleaner has been there; a closed segment is needed for that."""
     deadline = time.monotonic() + 30
+    numbers = itertools.count(1)
     while not enough(len(kafka.read(topic))):
         assert time.monotonic() < deadline, "the broker did not compact"
         time.sleep(0.3)
-        if nudge:
-            kafka.send(topic, [Record(event(99, "nudge"), key=b"nudge")])
+        kafka.send(topic, [Record(event(next(numbers), "nudge"), key=b"nudge")])
 
 
 def test_records_that_the_broker_dropped_are_data_loss(kafka: Kafka) -> None:

@@ -324,14 +324,18 @@ class _Work:
             f"ASOF LEFT JOIN (FROM ({numbers}) WHERE number IS NOT NULL) n ON s.wb_number >= n.number"
         )
 
-    def _ends(self) -> str:
+    def _ends(self, joined: str) -> str:
         """The last version or position of each row in this log: a checkpoint beyond it is ahead of the log."""
         cut = self.view.until(self.moment)
         if self._unit == "position":
             return f"SELECT {self.key_list}, (SELECT max(position) FROM {EVENTS} WHERE {cut.filter}) AS wb_last FROM {self.replayed}"
         if not self.definition.by_stream:
             return f"SELECT {self.key_list}, version AS wb_last FROM {self.replayed}"
-        return f"SELECT stream_id AS {self.key_list}, max(version) AS wb_last FROM {EVENTS} WHERE {cut.filter} GROUP BY 1"
+        suspects = f"SELECT {self.key_list} FROM {joined} WHERE NOT matches"
+        return (
+            f"SELECT stream_id AS {self.key_list}, max(version) AS wb_last FROM {EVENTS} "
+            f"WHERE {cut.filter} AND stream_id IN ({suspects}) GROUP BY 1"
+        )
 
     # -- the join --------------------------------------------------------------------------------
 
@@ -350,21 +354,25 @@ class _Work:
             f"{column.equal_sql(f's.{ident(column.name)}', f'r.{ident(column.name)}')} AS {ident('equal_' + column.name)}"
             for column in self.columns
         )
-        return self.database.keep(
+        both = (
             f"SELECT {keys}, s.{ident(self.keys[0])} IS NOT NULL AS in_stored, r.{ident(self.keys[0])} IS NOT NULL AS in_replay, "
             f"{pairs}, s.wb_checkpoint AS checkpoint, r.version, r.position "
-            f"FROM ({self._checkpointed()}) s FULL JOIN {self.replayed} r ON {same}",
+            f"FROM ({self._checkpointed()}) s FULL JOIN {self.replayed} r ON {same}"
+        )
+        head = f"(checkpoint IS NULL OR checkpoint >= {self._unit})" if self._unit else "TRUE"
+        equal = " AND ".join(ident("equal_" + column.name) for column in self.columns)
+        # Most rows match and need no second look; everything dearer is done for the others alone.
+        return self.database.keep(
+            f"SELECT *, in_stored AND in_replay AND {equal} AND {head} AS matches FROM ({both})",
             self,
             "joined",
         )
 
     def _states(self, joined: str) -> str | None:
         """Every state of the rows that do not simply match; None when all do."""
-        behind = f" OR checkpoint < {self._unit}" if self._unit else ""
-        suspects = f"SELECT {self.key_list} FROM {joined} WHERE NOT (in_stored AND in_replay AND {self._all_equal}){behind}"
         # Without a checkpoint a row that is only missing has nothing to be compared with.
-        if self._unit is None:
-            suspects = f"SELECT {self.key_list} FROM {joined} WHERE in_stored AND NOT (in_replay AND {self._all_equal})"
+        compared = "" if self._unit else " AND in_stored"
+        suspects = f"SELECT {self.key_list} FROM {joined} WHERE NOT matches{compared}"
         kept = self.database.keep(suspects, self, "suspects")
         if not self.view.rows(f"SELECT 1 FROM {kept} LIMIT 1"):
             return None
@@ -377,32 +385,54 @@ class _Work:
             )
         return self.database.keep(rows.sql, self, "states")
 
-    @property
-    def _all_equal(self) -> str:
-        return " AND ".join(ident("equal_" + column.name) for column in self.columns)
-
     def _judged(self, joined: str, states: str) -> str:
         """For each suspect: the latest state that it equals, and the state at its checkpoint."""
         equal = " AND ".join(
             column.equal_sql(ident(f"stored_{column.name}"), f"h.{ident(column.name)}")
             for column in self.columns
         )
-        at = "FALSE" if self._unit is None else f"h.{self._unit} <= j.checkpoint"
-        state = ", ".join(
-            f"{ident(column.name)}: h.{ident(column.name)}" for column in self.columns
+        parts = [
+            f"{self.key_list}, max(nth) AS last_nth, min(position) AS first_position, arg_max(valid_from, nth) AS last_time",
+            *(
+                f"arg_max({what}, nth) FILTER (equal) AS equal_{short}"
+                for short, what in (
+                    ("nth", "nth"),
+                    ("version", "version"),
+                    ("position", "position"),
+                    ("time", "valid_from"),
+                )
+            ),
+        ]
+        state, reached = "", ""
+        if self._unit is not None:
+            # What the row should be at its own checkpoint.
+            pairs = ", ".join(
+                f"{ident(column.name)}: h.{ident(column.name)}" for column in self.columns
+            )
+            state = f", {{{pairs}}} AS state"
+            reached = f", h.{self._unit} <= j.checkpoint AS reached"
+            parts += [
+                *(
+                    f"arg_max({what}, nth) FILTER (reached) AS reached_{short}"
+                    for short, what in (
+                        ("nth", "nth"),
+                        ("version", "version"),
+                        ("position", "position"),
+                        ("time", "valid_from"),
+                    )
+                ),
+                "coalesce(arg_max(equal, nth) FILTER (reached), FALSE) AS reached_equal",
+                "arg_max(state, nth) FILTER (reached AND NOT is_end) AS reached_state",
+            ]
+        keys = ", ".join(f"j.{ident(name)}" for name in self.keys)
+        same = " AND ".join(
+            f"CAST(h.{ident(name)} AS VARCHAR) = j.{ident(name)}" for name in self.keys
         )
-        return f"""
-        SELECT {self.key_list}, max(nth) AS last_nth, min(position) AS first_position, arg_max(valid_from, nth) AS last_time,
-            max(nth) FILTER (equal) AS equal_nth, arg_max(version, nth) FILTER (equal) AS equal_version,
-            arg_max(position, nth) FILTER (equal) AS equal_position, arg_max(valid_from, nth) FILTER (equal) AS equal_time,
-            max(nth) FILTER (reached) AS reached_nth, arg_max(version, nth) FILTER (reached) AS reached_version,
-            arg_max(position, nth) FILTER (reached) AS reached_position, arg_max(valid_from, nth) FILTER (reached) AS reached_time,
-            coalesce(arg_max(equal, nth) FILTER (reached), FALSE) AS reached_equal,
-            arg_max(state, nth) FILTER (reached AND NOT is_end) AS reached_state
-        FROM (SELECT {", ".join(f"j.{ident(name)}" for name in self.keys)}, h.nth, h.version, h.position, h.valid_from, h.is_end,
-                NOT h.is_end AND j.in_stored AND {equal} AS equal, {at} AS reached, {{{state}}} AS state
-              FROM {states} h JOIN {joined} j ON {" AND ".join(f"CAST(h.{ident(name)} AS VARCHAR) = j.{ident(name)}" for name in self.keys)})
-        GROUP BY ALL"""
+        return (
+            f"SELECT {', '.join(parts)} FROM (SELECT {keys}, h.nth, h.version, h.position, h.valid_from, h.is_end, "
+            f"NOT h.is_end AND j.in_stored AND {equal} AS equal{reached}{state} "
+            f"FROM {states} h JOIN (FROM {joined} WHERE NOT matches) j ON {same}) GROUP BY ALL"
+        )
 
     # -- the result ------------------------------------------------------------------------------
 
@@ -428,7 +458,6 @@ class _Work:
             if unit
             else "equal_{0}"
         )
-        head = f"(checkpoint IS NULL OR checkpoint >= {unit})" if unit else "TRUE"
         ahead = "checkpoint > wb_last" if unit else "FALSE"
         not_yet = (
             "first_position > checkpoint"
@@ -444,12 +473,12 @@ class _Work:
             not_yet = f"first_position > {self.model.position}"
         classified = f"""
         SELECT *, CASE
-            WHEN in_stored AND in_replay AND {self._all_equal} AND {head} THEN 'match'
             WHEN in_stored AND coalesce({ahead}, FALSE) THEN 'ahead'
             WHEN NOT in_stored THEN CASE WHEN {not_yet} THEN 'stale' ELSE 'missing' END
             WHEN coalesce({proven}, FALSE) THEN CASE WHEN in_replay AND {best.format("nth")} = last_nth THEN 'match' ELSE 'stale' END
             WHEN in_replay THEN 'corrupted' ELSE 'orphaned' END AS class
-        FROM {joined} LEFT JOIN ({judged}) USING ({self.key_list}) LEFT JOIN ({self._as_text(self._ends())}) USING ({self.key_list})"""
+        FROM (FROM {joined} WHERE NOT matches) LEFT JOIN ({judged}) USING ({self.key_list})
+        LEFT JOIN ({self._as_text(self._ends(joined))}) USING ({self.key_list})"""
         fresh = self._fresh(unit)
         replayed = {
             column.name: (
@@ -459,8 +488,9 @@ class _Work:
             )
             for column in self.columns
         }
+        comparable = "(in_replay OR reached_nth IS NOT NULL)" if unit else "in_replay"
         differs = ", ".join(
-            f"CASE WHEN in_stored AND (in_replay OR reached_nth IS NOT NULL) AND NOT {column.equal_sql(ident('stored_' + column.name), replayed[column.name])} THEN {text(column.name)} END"
+            f"CASE WHEN in_stored AND {comparable} AND NOT {column.equal_sql(ident('stored_' + column.name), replayed[column.name])} THEN {text(column.name)} END"
             for column in self.columns
         )
         pairs = ", ".join(
@@ -479,6 +509,15 @@ class _Work:
             CASE WHEN class = 'stale' THEN last_time - {best.format("time")} END AS lag_time,
             {checkpoint} AS checkpoint, version, position, {pairs}
         FROM ({classified}) ORDER BY {_rank("class")}, {self.key_list}"""
+        both = ", ".join(
+            f"{ident('stored_' + column.name)}, {ident('replayed_' + column.name)}"
+            for column in self.columns
+        )
+        sql = f"""
+        FROM ({sql})
+        UNION ALL
+        SELECT {self.key_list}, 'match', [], NULL, NULL, NULL, NULL, checkpoint, version, position, {both}
+        FROM {joined} WHERE matches"""
         result = Diff(
             self.database,
             sql,

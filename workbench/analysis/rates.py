@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-import duckdb
-
 from workbench._sql import any_of, ident, text
-from workbench.errors import ConfigError, did_you_mean
+from workbench.errors import ConfigError, QueryError, did_you_mean
 from workbench.moments import Clock, check_clock
 from workbench.store.table import Table
 from workbench.store.view import EVENTS, View
@@ -182,7 +180,7 @@ def _step(view: View, time: str, timed: str, every: str | None) -> str:
         return next((step for step in STEPS if _buckets(view, step, first, last) <= FEW), STEPS[-1])
     try:
         count = _buckets(view, every, first or 0, last or 0)
-    except duckdb.Error as error:
+    except QueryError as error:
         message = f"every={every!r} is no length of time that makes buckets."
         raise ConfigError(message, hint=_WRITE) from error
     if count < 1:

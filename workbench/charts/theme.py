@@ -64,6 +64,16 @@ def time_axis(*, bare: bool = False) -> alt.Axis:
     return alt.Axis(tickCount=8, labelExpr=_TIME_LABEL)
 
 
+def value_axis(values: list[Any]) -> alt.Axis:
+    """Write few values along a low axis; small counts get whole numbers, for there is no half event."""
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, int) for value in known):
+        low, high = min(0, *known), max(0, *known)
+        if high - low <= 4:
+            return alt.Axis(values=list(range(low, high + 1)), format="d")
+    return alt.Axis(tickCount=4)
+
+
 def panel_title(text: str) -> alt.TitleParams:
     """Name one panel of several, above its left end."""
     return alt.TitleParams(

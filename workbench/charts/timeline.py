@@ -302,8 +302,7 @@ def _state(states: Rows, index: int, reading: _Reading) -> alt.LayerChart:
     name = short(reading.columns[index])
     tooltip = [alt.Tooltip("shown", type="nominal", title=name), *_tooltip(reading)]
     base = alt.Chart().encode(x=_x(reading, bare=index < len(reading.columns) - 1))
-    whole = all(isinstance(row["value"], int | None) for row in rows)
-    axis = alt.Axis(tickCount=4, tickMinStep=1 if whole else alt.Undefined)
+    axis = theme.value_axis([row["value"] for row in rows])
     y = alt.Y("value", type="quantitative", title=None, axis=axis)
     line = base.mark_line(interpolate="step-after", color=theme.BLUE, strokeWidth=1.5)
     few = len(rows) <= FEW

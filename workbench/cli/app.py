@@ -16,6 +16,8 @@ from workbench.errors import WorkbenchError
 
 INTERRUPTED: Final = 130
 DEFECT: Final = 3
+_DUCKDB_INTERRUPTED: Final = "Query interrupted"
+"""What DuckDB raises, as a RuntimeError, when Ctrl-C meets it inside a query."""
 
 app = typer.Typer(
     name="workbench",
@@ -92,13 +94,18 @@ def run(args: Sequence[str]) -> int:
     except WorkbenchError as error:
         return _failed(str(error), error, 2, debug=debug)
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        return _interrupted()
     except Exception as error:  # the last line of defence: no traceback for people who did not ask
+        if str(error) == _DUCKDB_INTERRUPTED:
+            return _interrupted()
         said = f"{type(error).__name__}: {error}\n  → this is a defect; --debug shows where"
         return _failed(said, error, DEFECT, debug=debug)
-    if code == INTERRUPTED:
-        show.error("interrupted\n  → what was committed stays; the same command goes on from there")
-    return code if isinstance(code, int) else 0
+    return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    show.error("interrupted\n  → what was committed stays; the same command goes on from there")
+    return INTERRUPTED
 
 
 def _failed(said: str, error: Exception, code: int, *, debug: bool) -> int:

@@ -69,7 +69,8 @@ def _write(table: Table, suffix: str, part: Path) -> int:
     import duckdb
 
     rows_to_write = table.arrow()
-    with duckdb.connect(config={"TimeZone": "UTC", "enable_progress_bar": "false"}) as con:
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         con.register("rows_to_write", rows_to_write)
         con.execute(f"COPY rows_to_write TO {text(str(part))} {options}")
     return int(rows_to_write.num_rows)

@@ -28,38 +28,40 @@ class Column:
     __slots__ = ()
 
     def __add__(self, other: Column | Number) -> Column:
-        return Arithmetic("+", self, _column(other))
+        return Arithmetic("+", _operand(self), _operand(other))
 
     def __radd__(self, other: Number) -> Column:
-        return Arithmetic("+", _column(other), self)
+        return Arithmetic("+", _operand(other), _operand(self))
 
     def __sub__(self, other: Column | Number) -> Column:
-        return Arithmetic("-", self, _column(other))
+        return Arithmetic("-", _operand(self), _operand(other))
 
     def __rsub__(self, other: Number) -> Column:
-        return Arithmetic("-", _column(other), self)
+        return Arithmetic("-", _operand(other), _operand(self))
 
     def __mul__(self, other: Column | Number) -> Column:
-        return Arithmetic("*", self, _column(other))
+        return Arithmetic("*", _operand(self), _operand(other))
 
     def __rmul__(self, other: Number) -> Column:
-        return Arithmetic("*", _column(other), self)
+        return Arithmetic("*", _operand(other), _operand(self))
 
     def __truediv__(self, other: Column | Number) -> Column:
-        return Arithmetic("/", self, _column(other))
+        return Arithmetic("/", _operand(self), _operand(other))
 
     def __neg__(self) -> Column:
-        return Arithmetic("-", Constant(0), self)
+        return Arithmetic("-", Constant(0), _operand(self))
 
     def clip(self, low: Number | None = None, high: Number | None = None) -> Column:
         """Keep the value within bounds."""
         return Clipped(
-            self, None if low is None else _number(low), None if high is None else _number(high)
+            _operand(self),
+            None if low is None else _number(low),
+            None if high is None else _number(high),
         )
 
     def round(self, places: int = 0) -> Column:
         """Round half away from zero to so many decimal places."""
-        return Rounded(self, places)
+        return Rounded(_operand(self), places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +250,25 @@ def _own(name: str, default: FieldType) -> FieldType | None:
     return None if name.startswith("event.") else default
 
 
-def _column(value: Column | Number) -> Column:
-    return value if isinstance(value, Column) else Constant(_number(value))
+def _operand(value: Column | Number) -> Column:
+    if not isinstance(value, Column):
+        return Constant(_number(value))
+    if isinstance(value, Aggregate) and value.kind not in ("total", "count"):
+        kind = "list" if value.kind == "collect" or value.field is None else value.field.type
+        if kind not in ("decimal", "integer"):
+            name = value.field.name if value.field else ""
+            message = (
+                f"{value.kind}({name!r}) is no number but {kind}, and cannot be calculated with."
+            )
+            raise ProjectionError(
+                message, hint=f"say so if it is one: {value.kind}({name!r}, type='decimal')"
+            )
+    return value
 
 
 def _number(value: Number) -> Number:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+    finite = isinstance(value, int) or (isinstance(value, Decimal) and value.is_finite())
+    if isinstance(value, bool) or not finite:
         message = f"{value!r} is no exact number."
         raise ProjectionError(
             message, hint="write Decimal('0.1') instead of 0.1: money is never a float"

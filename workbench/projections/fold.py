@@ -15,7 +15,7 @@ from typing import Any, Final
 from workbench.errors import ProjectionError
 from workbench.event import COLUMNS
 from workbench.projections.columns import Types, types_of
-from workbench.projections.projection import RESERVED, Key, by_stream, parse_key
+from workbench.projections.projection import Key, by_stream, check_columns, parse_key
 from workbench.store.fields import Field, FieldType, field
 
 Handler = Callable[..., Any]
@@ -76,6 +76,7 @@ class Fold:
     ends: tuple[str, ...]
     stream_type: str | None
     ignore: tuple[str, ...]
+    _checked: set[tuple[str, ...]] = dataclasses.field(compare=False, repr=False)
 
     def __init__(
         self,
@@ -104,6 +105,7 @@ class Fold:
         set_(self, "ends", types_of(ends) or ())
         set_(self, "stream_type", stream_type)
         set_(self, "ignore", tuple(ignore))
+        set_(self, "_checked", set())
         try:
             start = self.start()
         except Exception as error:
@@ -168,12 +170,10 @@ class Fold:
         }
 
     def _check_columns(self, names: Iterable[str]) -> None:
-        taken = [name for name in names if name in RESERVED or name in self.key]
-        if taken:
-            message = f"fold {self.name!r}: its state has {taken[0]!r}, a name that the replay itself gives."
-            raise ProjectionError(
-                message, hint=f"the key and these are taken: {', '.join(RESERVED)}"
-            )
+        named = tuple(names)
+        if named not in self._checked:
+            check_columns(f"fold {self.name!r}", named, self.key)
+            self._checked.add(named)
 
 
 def _step(fold: str, kind: str, handler: Handler, renamed: Mapping[str, str]) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,13 @@ from workbench.store.fields import Field, field
 
 RESERVED: Final = ("version", "position", "events", "valid_from", "valid_to", "event_type")
 """The columns that a replay or a history adds to those of the projection."""
+
+_IN_QUERIES = re.compile(
+    r"ord|kind|moment|since|next_moment|is_end|nth|life|last_end|stream_version|class|columns|checkpoint|"
+    r"equals_version|equals_position|lag_events|lag_time|in_stored|in_replay|state|equal|"
+    r"(?:value|unusable|stored|replayed|equal|reached|last|first|wb)_.*"
+)
+"""What the queries of replays and diffs call their own columns, beside those of the key."""
 
 Key = str | Sequence[str] | Mapping[str, str]
 
@@ -80,12 +88,8 @@ class Projection:
             raise ProjectionError(
                 message, hint="give it some: {'balance': total('amount', on='DepositMade')}"
             )
+        check_columns(f"projection {name!r}", columns, keys)
         for column, value in columns.items():
-            if column in RESERVED or column in keys:
-                message = f"projection {name!r}: a column cannot be called {column!r}."
-                raise ProjectionError(
-                    message, hint=f"the key and these are taken: {', '.join(RESERVED)}"
-                )
             if not isinstance(value, Column):
                 message = f"projection {name!r}: column {column!r} is {type(value).__name__}, not a column."
                 raise ProjectionError(
@@ -154,10 +158,40 @@ def parse_key(key: Key, name: str) -> dict[str, Field]:
         named = dict(key)
     else:
         named = {_last(item): item for item in key}
+        if len(named) < len(key):
+            message = f"projection {name!r}: two fields of its key have the same name."
+            raise ProjectionError(message, hint="name them: key={'order': 'order.id', …}")
     if not named:
         message = f"projection {name!r} has no key."
         raise ProjectionError(message, hint="leave key= out for one row a stream")
+    seen: set[str] = set()
+    for column in named:
+        if column.lower() in {*RESERVED, *seen} or _IN_QUERIES.fullmatch(column.lower()):
+            message = f"projection {name!r}: a column of the key cannot be called {column!r}."
+            raise ProjectionError(
+                message, hint=f"give it another name: key={{'the_{column}': {named[column]!r}}}"
+            )
+        seen.add(column.lower())
     return {column: field(item) for column, item in named.items()}
+
+
+def check_columns(owner: str, names: Iterable[str], key: Iterable[str]) -> None:
+    """Check that a definition's columns can stand beside those of the key and of a replay.
+
+    Raises
+    ------
+    ProjectionError
+        One is taken, or differs from another by its case alone, which SQL does not see.
+    """
+    taken = {name.lower() for name in (*RESERVED, "is_end", "nth", *key)}
+    for name in names:
+        if name.lower() in taken:
+            message = f"{owner}: a column cannot be called {name!r}."
+            raise ProjectionError(
+                message,
+                hint=f"the key, the other columns (whatever their case) and these are taken: {', '.join(RESERVED)}",
+            )
+        taken.add(name.lower())
 
 
 def by_stream(key: Mapping[str, Field]) -> bool:

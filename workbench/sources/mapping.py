@@ -248,7 +248,8 @@ def _time(
         fallbacks.append(_from_epoch(number, expression, epoch))
     if timezone is not None:
         fallbacks.append(f"timezone({text(timezone)}, try_cast({expression} AS TIMESTAMP))")
-    return fallbacks[0] if len(fallbacks) == 1 else f"coalesce({', '.join(fallbacks)})"
+    time = fallbacks[0] if len(fallbacks) == 1 else f"coalesce({', '.join(fallbacks)})"
+    return _within_reach(time, time)
 
 
 def _within_reach(time: str, value: str) -> str:

@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from workbench._sql import ident, text
-from workbench.errors import LogCorrupt, LogError, LogLocked, QueryError
+from workbench.errors import LoadError, LogCorrupt, LogError, LogLocked, QueryError
 from workbench.store import schema
 
 Con = duckdb.DuckDBPyConnection
@@ -244,9 +244,18 @@ class Database:
         attached = self._con.execute(
             "SELECT 1 FROM duckdb_databases() WHERE database_name = 'log'"
         ).fetchall()
-        if attached:
-            self._con.execute("DETACH log")
         self._let_go = True
+        if not attached:
+            return
+        try:
+            self._con.execute("DETACH log")
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[-1]
+            message = f"{self.label} holds all that was committed, and it stays; tidying the file failed: {reason}"
+            raise LoadError(
+                message,
+                hint="free some disk space, then run the same load again: it goes on from there",
+            ) from error
 
 
 _OPENED: weakref.WeakSet[Database] = weakref.WeakSet()

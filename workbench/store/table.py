@@ -93,13 +93,13 @@ class Table:
         return frame
 
     def arrow(self) -> pa.Table:
-        """Return the rows as an Arrow table; decimals and times are exact."""
+        """Return the rows as an Arrow table; decimals, times and durations are exact."""
         try:
             found = self._cursor().sql(self._query).to_arrow_table()
         except duckdb.Error as error:
             raise query_error(error, self.sql) from error
         # DuckDB calls the zone Etc/UTC; pandas and people know it as UTC.
-        return found.cast(_in_utc(found.schema))
+        return _with_durations(found.cast(_in_utc(found.schema)))
 
     def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the rows as dictionaries with exact decimals and aware UTC times."""
@@ -190,6 +190,23 @@ class Table:
 
 def _plain(value: Any) -> Any:
     return value.astimezone(dt.UTC) if isinstance(value, dt.datetime) and value.tzinfo else value
+
+
+def _with_durations(found: pa.Table) -> pa.Table:
+    """Turn intervals without months into durations, which pandas and Parquet know."""
+    import pyarrow as pa
+
+    for index, field in enumerate(found.schema):
+        if not pa.types.is_interval(field.type):
+            continue
+        values = found.column(index).to_pylist()
+        if not any(value is not None and value.months for value in values):
+            lengths = [
+                None if value is None else value.days * 86_400_000_000 + value.nanoseconds // 1_000
+                for value in values
+            ]
+            found = found.set_column(index, field.name, pa.array(lengths, pa.duration("us")))
+    return found
 
 
 def _in_utc(schema: pa.Schema) -> pa.Schema:

@@ -76,8 +76,13 @@ def columns(con: Con) -> list[TypedColumn]:
 
 def prepare(con: Con, fields: Iterable[Field]) -> list[str]:
     """Give fields typed columns, filled from the payloads; return the names of the new ones."""
-    known = {column.name for column in columns(con)}
-    wanted = {item.typed_column: item for item in fields if item.path and item.type != "json"}
+    # Keys of JSON tell cases apart, names of columns do not: of amount and Amount one goes on being read
+    # from the payload.
+    known = {column.name.lower() for column in columns(con)}
+    wanted: dict[str, Field] = {}
+    for item in fields:
+        if item.path and item.type != "json":
+            wanted.setdefault(item.typed_column.lower(), item)
     new = [
         TypedColumn(item, item.type == "decimal", 0)
         for name, item in wanted.items()

@@ -15,6 +15,7 @@ from workbench.projections.columns import (
     Column,
     Condition,
     Constant,
+    Number,
     Rounded,
 )
 from workbench.projections.engines.ordering import Applied, applied
@@ -109,19 +110,24 @@ def history_sql(
         for name, column in projection.columns.items()
     ]
     version = "stream_version" if events.by_stream else "count(*) OVER life"
-    sql = (
-        f"WITH applied AS (SELECT *, {is_end} AS is_end FROM ({events.sql})), "
+    row = f"PARTITION BY {keys} ORDER BY ord ROWS UNBOUNDED PRECEDING"
+    lives, life = "applied", row
+    if projection.ends:
         # A life of a row goes from its first event, or the first after an end, up to the next end.
-        f"lives AS (SELECT *, coalesce(sum(is_end::INTEGER) OVER (PARTITION BY {keys} ORDER BY ord "
-        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS life, "
+        lives = (
+            "(SELECT *, coalesce(sum(is_end::INTEGER) OVER "
+            f"(PARTITION BY {keys} ORDER BY ord ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS life FROM applied)"
+        )
+        life = f"PARTITION BY {keys}, life ORDER BY ord ROWS UNBOUNDED PRECEDING"
+    sql = (
+        f"WITH applied AS (SELECT *, {is_end} AS is_end FROM ({events.sql})), states AS (SELECT {keys}, "
         # A clock that runs backwards in a row must not give it two states at once.
-        f"max(moment) OVER (PARTITION BY {keys} ORDER BY ord ROWS UNBOUNDED PRECEDING) AS since, "
-        f"row_number() OVER (PARTITION BY {keys} ORDER BY ord) AS nth FROM applied), "
-        f"states AS (SELECT {keys}, since AS valid_from, lead(since) OVER (PARTITION BY {keys} ORDER BY ord) AS valid_to, "
-        f"event_type, {version} AS version, "
-        f"position, {', '.join(columns)}, count(*) OVER life AS events, is_end, nth FROM lives "
-        f"WINDOW life AS (PARTITION BY {keys}, life ORDER BY ord ROWS UNBOUNDED PRECEDING)) "
-        f"{'FROM states' if ends else 'SELECT * EXCLUDE (is_end, nth) FROM states WHERE NOT is_end'}"
+        f"max(moment) OVER past AS valid_from, event_type, {version} AS version, position, "
+        f"{', '.join(columns)}, count(*) OVER life AS events, is_end, row_number() OVER past AS nth "
+        f"FROM {lives} WINDOW past AS ({row}), life AS ({life})), "
+        f"history AS (SELECT {keys}, valid_from, lead(valid_from) OVER (PARTITION BY {keys} ORDER BY nth) AS valid_to, "
+        f"* EXCLUDE ({keys}, valid_from) FROM states) "
+        f"{'FROM history' if ends else 'SELECT * EXCLUDE (is_end, nth) FROM history WHERE NOT is_end'}"
     )
     return Compiled(sql, events.clock)
 
@@ -161,7 +167,7 @@ class _Reading:
 def _sql(column: Column, reading: _Reading, events: Applied, *, over: str) -> str:
     match column:
         case Constant(value):
-            return f"{value:f}" if isinstance(value, Decimal) else str(value)
+            return _number(value)
         case Arithmetic("/", left, right):
             return f"({_sql(left, reading, events, over=over)} / nullif({_sql(right, reading, events, over=over)}, 0))"
         case Arithmetic(operator, left, right):
@@ -169,8 +175,8 @@ def _sql(column: Column, reading: _Reading, events: Applied, *, over: str) -> st
         case Clipped(inner, low, high):
             # least and greatest skip NULL; a column that is unknown stays unknown.
             sql = _sql(inner, reading, events, over=over)
-            bounded = sql if low is None else f"greatest({sql}, {low})"
-            bounded = bounded if high is None else f"least({bounded}, {high})"
+            bounded = sql if low is None else f"greatest({sql}, {_number(low)})"
+            bounded = bounded if high is None else f"least({bounded}, {_number(high)})"
             return f"CASE WHEN {sql} IS NOT NULL THEN {bounded} END"
         case Rounded(inner, places):
             return f"round({_sql(inner, reading, events, over=over)}, {places})"
@@ -181,6 +187,11 @@ def _sql(column: Column, reading: _Reading, events: Applied, *, over: str) -> st
             raise ProjectionError(
                 message, hint="build columns from total, count, latest, … and arithmetic"
             )
+
+
+def _number(value: Number) -> str:
+    # Without an exponent: DuckDB takes 1E+2 for a DOUBLE.
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def _aggregate(column: Aggregate, reading: _Reading, events: Applied, over: str) -> str:

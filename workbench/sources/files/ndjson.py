@@ -39,6 +39,10 @@ class Ndjson:
         """Collect the keys of the first records."""
         with open_bytes(file) as stream:
             head = stream.read(_SAMPLE)
+            while (
+                b"\n" not in head and len(head) <= LONGEST and (more := stream.read(len(head) or 1))
+            ):
+                head += more
         skip = bom(file, head)
         text = head[skip:]
         starts, ends, _ = _lines(text)

@@ -99,7 +99,7 @@ def _connection(file: File) -> Iterator[duckdb.DuckDBPyConnection]:
             con.execute("SET TimeZone = 'UTC'")
             con.execute("SET enable_progress_bar = false")
             yield con
-    except (duckdb.Error, pa.ArrowException) as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # a damaged page is an OSError
         reason = str(error).splitlines()[0]
         message = f"{file.path} cannot be read as Parquet: {reason}"
         raise SourceError(
