@@ -32,13 +32,19 @@ import workbench as wb
 
 folder = Path(tempfile.mkdtemp(prefix="workbench-"))
 orders = folder / "orders.ndjson"
-_ = orders.write_text(
-    """\
-{"aggregate_id": "order-1", "version": 1, "id": "e-1", "type": "OrderCreated", "timestamp": "2026-06-30T09:00:00Z", "payload": {"total": 120.50}}
-{"aggregate_id": "order-1", "version": 2, "id": "e-2", "type": "PaymentProcessed", "timestamp": "2026-06-30T11:01:10+02:00", "payload": {"amount": 120.50}}
-{"aggregate_id": "order-2", "version": 1, "id": "e-3", "type": "OrderCreated", "timestamp": "2026-06-30T09:03:00Z", "payload": {"total": 19.90}}
-"""
+created = (
+    '{"aggregate_id": "order-1", "version": 1, "id": "e-1", "type": "OrderCreated", '
+    '"timestamp": "2026-06-30T09:00:00Z", "payload": {"total": 120.50}}\n'
 )
+paid = (
+    '{"aggregate_id": "order-1", "version": 2, "id": "e-2", "type": "PaymentProcessed", '
+    '"timestamp": "2026-06-30T11:01:10+02:00", "payload": {"amount": 120.50}}\n'
+)
+another = (
+    '{"aggregate_id": "order-2", "version": 1, "id": "e-3", "type": "OrderCreated", '
+    '"timestamp": "2026-06-30T09:03:00Z", "payload": {"total": 19.90}}\n'
+)
+_ = orders.write_text(created + paid + another)
 
 # %% [markdown]
 # A log is one DuckDB file: you can copy it, mail it, and open it again next year.
@@ -72,14 +78,13 @@ log.load(source)
 # whose writer died in the middle.
 
 # %% tags=["third-load"]
+failed = (
+    '{"aggregate_id": "order-2", "version": 2, "id": "e-4", "type": "PaymentFailed", '
+    '"timestamp": "2026-06-30T09:04:00Z", "payload": {"reason": "card declined"}}\n'
+)
+broken = '{"aggregate_id": "order-3", "version": 1, "id": "e-5", "type": "OrderCre\n'
 with orders.open("a") as file:
-    file.write(
-        """\
-{"aggregate_id": "order-2", "version": 2, "id": "e-4", "type": "PaymentFailed", "timestamp": "2026-06-30T09:04:00Z", "payload": {"reason": "card declined"}}
-{"aggregate_id": "order-1", "version": 1, "id": "e-1", "type": "OrderCreated", "timestamp": "2026-06-30T09:00:00Z", "payload": {"total": 120.50}}
-{"aggregate_id": "order-3", "version": 1, "id": "e-5", "type": "OrderCre
-"""
-    )
+    file.write(failed + created + broken)
 log.load(source)
 
 # %% [markdown]
@@ -102,12 +107,14 @@ log.rejects()
 # *other* content, and bytes that are no text.
 
 # %% tags=["fourth-load"]
+no_zone = (
+    b'{"aggregate_id": "order-4", "id": "e-6", "type": "OrderCreated", '
+    b'"timestamp": "2026-06-30T09:05:00"}\n'
+)
+contradiction = another.replace("19.90", "1.00").encode()
+no_text = b'{"aggregate_id": "order-5", "id": "e-7", "type": "Order\xff\xfe"}\n'
 with orders.open("ab") as file:
-    file.write(
-        b'{"aggregate_id": "order-4", "id": "e-6", "type": "OrderCreated", "timestamp": "2026-06-30T09:05:00"}\n'
-        b'{"aggregate_id": "order-2", "version": 1, "id": "e-3", "type": "OrderCreated", "payload": {"total": 1.00}}\n'
-        b'{"aggregate_id": "order-5", "id": "e-7", "type": "Order\xff\xfe"}\n'
-    )
+    file.write(no_zone + contradiction + no_text)
 log.load(source)
 
 # %% tags=["reasons"]

@@ -40,27 +40,27 @@ stored = wb.read_model(bank.read_model, name="stored table", version="version")
 found = log.diff(account_summary, stored)
 found
 
-# %% tags=["counts"]
-found.counts
-
 # %% [markdown]
 # Not one customer, then. Most rows are right, and the others are wrong in four different ways. Each wants
 # something else done about it, so take them one at a time.
 #
 # ## 2. Stale: late, not wrong
 #
-# A stale row equals what the replay gave at an earlier event. `equals_version` says which, `lag_events` how many
-# events it is behind, and `lag_time` how long.
+# A stale row equals what the replay gave at an earlier event. `equals_version` says which, and `lag_events` how
+# many events it is behind. Since when? The history knows until when that earlier state was the right one.
 
 # %% tags=["stale"]
-found.of("stale").df()[["account_id", "equals_version", "version", "lag_events", "lag_time"]]
+stale = found.of("stale").df()[["account_id", "equals_version", "version", "lag_events"]]
+states = log.history(account_summary).df()[["account_id", "version", "valid_to"]]
+states = states.rename(columns={"version": "equals_version", "valid_to": "late_since"})
+stale.merge(states, on=["account_id", "equals_version"])
 
 # %% [markdown]
 # Some rows have no version on the side of the replay. Their accounts were closed, so the events give no row any
 # more; the projector stopped just before it heard of that:
 
 # %% tags=["closed"]
-closed = found.of("stale").df().query("version.isna()")["account_id"].tolist()
+closed = stale.query("version.isna()")["account_id"].tolist()
 log.where(stream=closed, types="AccountClosed").sql(
     "SELECT stream_id, version, event_type, recorded_at, data->>'reason' AS reason FROM events"
 )
@@ -71,7 +71,7 @@ log.where(stream=closed, types="AccountClosed").sql(
 
 # %% tags=["frozen"]
 log.where(stream="acc-000452", condition="version > 31").sql(
-    "SELECT version, event_type, recorded_at, actor, data FROM events"
+    "SELECT version, event_type, recorded_at, actor, data->>'reason' AS reason FROM events"
 )
 
 # %% [markdown]
@@ -165,7 +165,9 @@ found.cells().df().query("account_id == @account")
 row = next(row for row in found.of("corrupted").rows() if row["account_id"] == account)
 lacking = row["replayed_current_balance"] - row["stored_current_balance"]
 suspects = log.where(stream=account, condition=f"(data->>'amount')::DECIMAL(18,2) = {lacking}")
-suspects.sql("SELECT position, version, event_type, recorded_at, actor, data FROM events")
+suspects.sql(
+    "SELECT position, version, event_type, recorded_at, actor, data->>'amount' AS amount FROM events"
+)
 
 # %% [markdown]
 # A suspicion is not yet a cause. Replay the account *without* that event: if the projector skipped it, the
@@ -188,6 +190,7 @@ about = ["position", "event_type", "recorded_at", "actor"]
 
 
 def explained(row):
+    """Look for events whose effect, left out or had twice, makes the stored row of the right one."""
     account = row["account_id"]
     off = row["stored_current_balance"] - row["replayed_current_balance"]
     same_amount = f"(data->>'amount')::DECIMAL(18,2) = {abs(off)}"
@@ -198,9 +201,8 @@ def explained(row):
         change = {name: row[f"stored_{name}"] - row[f"replayed_{name}"] for name in numbers}
         for what, times in [("skipped", -1), ("applied twice", 1)]:
             if change == {name: times * value for name, value in effect.items()}:
-                yield {"account_id": account, "what": what, "off_by": f"{off:.2f}"} | {
-                    name: event[name] for name in about
-                }
+                cause = {"account_id": account, "what": what, "off_by": f"{off:.2f}"}
+                yield cause | {name: event[name] for name in about}
 
 
 causes = pd.DataFrame(cause for row in found.of("corrupted").rows() for cause in explained(row))
@@ -209,7 +211,7 @@ causes = pd.DataFrame(cause for row in found.of("corrupted").rows() for cause in
 causes.sort_values("position", ignore_index=True)
 
 # %% [markdown]
-# Every corrupted row has exactly one cause. Look down the table for what they share: a day (an outage), a person, a
+# Every corrupted row has exactly one cause, and `recorded_at` says since when it is wrong. Look down the table for what they share: a day (an outage), a person, a
 # type of event. Here they are spread over the whole time, over people and over types, and both faults occur. That speaks against one
 # outage, and for a projector that does not do its two things, changing the row and noting that it did, in one step.
 # When it crashes in between, an event is lost or counted twice, depending on which came first.

@@ -25,6 +25,7 @@ from psycopg.conninfo import make_conninfo
 
 import workbench as wb
 from workbench.sources.postgres import Postgres
+from workbench.store.ingest import Loaded
 
 GIVEN = os.environ.get("WORKBENCH_TEST_POSTGRES")
 DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))[-1:]
@@ -235,3 +236,36 @@ def store(postgres_server: str) -> Iterator[Store]:
 def each_store(each_postgres_server: str) -> Iterator[Store]:
     """A database with the reference table, on every server at hand."""
     yield from _store(each_postgres_server)
+
+
+# -- what the tests of loading share ---------------------------------------------------------------
+
+FILL = """INSERT INTO events (aggregate_id, event_type, version, "timestamp", data, metadata)
+    SELECT 'acc-' || i % 50, 'DepositMade', i / 50, '2026-06-30T14:02Z'::timestamptz + i * interval '1 second',
+        jsonb_build_object('amount', i::numeric / 100, 'note', repeat('x', 200)), NULL
+    FROM generate_series(1, {}) AS g(i)"""
+
+
+@contextmanager
+def open_transaction(store: Store) -> Iterator[Connection]:
+    with psycopg.connect(store.dsn) as connection:
+        yield connection
+        connection.rollback()
+
+
+def load(log: wb.EventLog, source: Postgres) -> Loaded:
+    return log.load(source, progress=False)
+
+
+def positions(log: wb.EventLog) -> list[int]:
+    rows = log.sql("SELECT source_position FROM events").df()["source_position"]
+    return sorted(int(position.rpartition("/")[2]) for position in rows)
+
+
+def states(loaded: Loaded) -> dict[int, str]:
+    return {gap["position"]: gap["state"] for gap in loaded.report.gaps}
+
+
+def only_gap(loaded: Loaded) -> Any:
+    (gap,) = loaded.report.gaps
+    return gap

@@ -27,9 +27,12 @@ def _offline():
     def allowed(host):
         return host in (None, "", "127.0.0.1", "::1", "localhost")
 
-    def refuse(where):
+    def note(line):
         with open(os.environ["WORKBENCH_TEST_CALLS"], "a") as file:
-            file.write(f"{where}\\n")
+            file.write(f"{line}\\n")
+
+    def refuse(where):
+        note(where)
         raise OSError(f"no network in this test: {where}")
 
     def guarded(original):
@@ -51,6 +54,7 @@ def _offline():
         return resolve(host, *rest, **options)
 
     socket.getaddrinfo = getaddrinfo
+    note("watching")
 
 
 _offline()
@@ -81,8 +85,8 @@ class Executed:
     notebook: Any
     folder: Path
     """Where it ran."""
-    calls: str
-    """What it tried to reach outside this machine, one a line."""
+    calls: list[str]
+    """``watching``, then what it tried to reach outside this machine."""
 
     @property
     def outputs(self) -> list[Any]:
@@ -160,7 +164,7 @@ def execute(name: str, folder: Path) -> Executed:
     )
     assert done.returncode == 0, done.stderr
     notebook = nbformat.read(target, as_version=4)
-    return Executed(name, notebook, run, calls.read_text() if calls.exists() else "")
+    return Executed(name, notebook, run, calls.read_text().splitlines())
 
 
 class _Tables(HTMLParser):

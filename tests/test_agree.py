@@ -144,7 +144,7 @@ def test_a_projection_and_a_fold_agree(key: str, how: str) -> None:
         events = random_events(chance)
         streams += len({event["stream_id"] for event in events})
         with prepared(events, how, projection, fold) as log:
-            for _ in range(4):
+            for _ in range(3):
                 at = random_moment(chance).arguments()
                 by_projection = oracle.by_key(projection, log.replay(projection, **at).rows())
                 by_fold = oracle.by_key(fold, log.replay(fold, **at).rows())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from decimal import Decimal
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_the_states_of_a_row_follow_each_other_without_overlap(
     with oracle.log_of(events) as log:
         found = states(log.history(wb.Projection("p", {"n": wb.count()}), **at.arguments()))
     for rows in found.values():
-        for row, following in zip(rows, rows[1:], strict=False):
+        for row, following in itertools.pairwise(rows):
             assert row["valid_to"] == following["valid_from"]
         assert [row["valid_to"] for row in rows][-1] is None
         assert [row["events"] for row in rows] == list(range(1, len(rows) + 1))

@@ -44,7 +44,7 @@ from workbench.errors import (
 )
 from workbench.event import MAPPABLE
 from workbench.sources.kafka import KafkaSource
-from workbench.sources.kafka.payload import Cutter
+from workbench.sources.payload import Cutter
 from workbench.sources.kafka.reader import Limits
 
 pytestmark = pytest.mark.kafka

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
 import pytest
 
-from tests.notebooks import FOLDER, NAMES, Executed, execute
+from tests.notebooks import FOLDER, NAMES, OFFLINE, Executed, execute
 from workbench.bundled import sample
 from workbench.samples import BUNDLED
 
@@ -71,7 +73,21 @@ def test_runs_without_an_error_or_a_warning(run: Run, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_reaches_for_no_network(run: Run, name: str) -> None:
-    assert run(name).calls == ""
+    assert run(name).calls == ["watching"]
+
+
+def test_the_watch_on_the_network_sees_and_refuses(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    attempt = "import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=1)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{OFFLINE}\n{attempt}"],
+        env={**os.environ, "WORKBENCH_TEST_CALLS": str(calls)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "no network in this test: 192.0.2.1" in done.stderr
+    assert calls.read_text().splitlines() == ["watching", "192.0.2.1"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -300,6 +316,10 @@ def test_history_at_a_moment_is_the_replay(run: Run) -> None:
     assert run("02_time_travel").value("same") == 0
 
 
+def test_accounts_are_not_frozen_before_the_event(run: Run) -> None:
+    assert run("02_time_travel").value("version") == 0
+
+
 def test_fold_measures_a_fall_from_the_highest(run: Run) -> None:
     rows = run("02_time_travel").rows("falls")
     falls = [float(row["deepest_fall"]) for row in rows]
@@ -322,9 +342,9 @@ def test_diff_rests_on_a_whole_record(run: Run) -> None:
 
 def test_diff_counts_are_the_truth(run: Run, faults: list[dict[str, Any]], matches: int) -> None:
     executed = run("03_projection_diff")
-    counts = executed.value("counts")
+    counts = {row["class"]: int(row["rows"]) for row in executed.rows("diff", 0)}
     expected = Counter(fault["class"] for fault in faults) + Counter(match=matches)
-    assert {name: count for name, count in counts.items() if count} == expected
+    assert counts == expected
     assert len(expected) == 1 + 4  # 'wrong in four different ways'
     assert executed.value("blind") is True
 
@@ -334,6 +354,7 @@ def test_diff_names_the_state_of_each_stale_row(run: Run, faults: list[dict[str,
     assert {row["account_id"]: int(row["equals_version"]) for row in rows} == {
         fault["key"]: fault["version"] for fault in faults if fault["class"] == "stale"
     }
+    assert all(row["late_since"].startswith("202") for row in rows)
 
 
 def test_diff_names_accounts_whose_end_was_not_applied(

@@ -115,16 +115,21 @@ def bounds(text: str) -> set[str]:
 # -- declarations --------------------------------------------------------------------------------
 
 
-def test_every_import_is_declared(project: dict[str, Any]) -> None:
-    """What the package imports itself is not left to what others happen to bring along."""
-    declared = {canonicalize_name(one.name) for one in requirements(project)}
+@pytest.mark.parametrize("folder", ["workbench", "tests"])
+def test_every_import_is_declared(project: dict[str, Any], folder: str) -> None:
+    """What we import ourselves is not left to what others happen to bring along."""
+    groups = [None] if folder == "workbench" else [None, "dev"]
+    declared = {
+        canonicalize_name(one.name) for group in groups for one in requirements(project, group)
+    }
     of_module = metadata.packages_distributions()
-    for file in (ROOT / "workbench").rglob("*.py"):
-        for module in imported(file):
-            if module in sys.stdlib_module_names or module == "workbench":
-                continue
-            distributions = {canonicalize_name(name) for name in of_module[module]}
-            assert distributions & declared, f"{file.relative_to(ROOT)} imports {module}"
+    undeclared = {
+        f"{module} ({file.relative_to(ROOT)})"
+        for file in (ROOT / folder).rglob("*.py")
+        for module in imported(file) - sys.stdlib_module_names - {"workbench", "tests"}
+        if not {canonicalize_name(name) for name in of_module.get(module, ())} & declared
+    }
+    assert not undeclared
 
 
 def imported(file: Path) -> set[str]:

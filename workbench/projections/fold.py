@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import inspect
 import operator
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -208,10 +209,9 @@ def _parameter(
     source = renamed.get(name, f"event.{name}" if name in COLUMNS else name)
     if source.startswith("event."):
         return field(source)
-    wanted = next(
-        (item for item in (annotation, *typing.get_args(annotation)) if item in _BY_ANNOTATION),
-        None,
-    )
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    choices = typing.get_args(annotation) if is_union else (annotation,)
+    wanted = next((item for item in choices if item in _BY_ANNOTATION), None)
     if wanted is None and annotation is not None:
         message = (
             f"fold {fold!r}, handler of {kind}: parameter {name!r} is annotated {annotation!r}."

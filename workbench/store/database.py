@@ -33,6 +33,8 @@ LOAD_MEMORY: Final = "500MB"
 REMEMBERED: Final = 1_000
 """Answers that are kept; a slider makes a view for each of its steps."""
 
+_DAMAGED = re.compile("not a valid DuckDB|orrupt|Could not read enough")
+_FROM_A_COPY: Final = "restore it from a copy, or load the sources again into a new file"
 _HELD_BY = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -195,7 +197,10 @@ class Database:
             self._detach()
             self._make(self.path)
             self._attach(read_only=True)
-        stored = schema.check(self._con, str(self.path))
+        try:
+            stored = schema.check(self._con, str(self.path))
+        except duckdb.Error as error:
+            raise _translated(error, str(self.path), read_only=True) from error
         if stored < schema.FORMAT:
             if self.read_only:
                 message = (
@@ -293,10 +298,10 @@ def _translated(error: duckdb.Error, path: str, *, read_only: bool) -> LogError:
             f"{path} cannot be opened for {'reading' if read_only else 'writing'}: {who} {doing}.",
             hint="wait for it, or close it there (log.close(), or shut that notebook's kernel down)",
         )
-    if any(sign in words for sign in ("not a valid DuckDB", "orrupt", "Could not read enough")):
+    if _DAMAGED.search(words):
         return LogCorrupt(
             f"{path} is damaged, or no DuckDB file: {said.splitlines()[0]}",
-            hint="restore it from a copy, or load the sources again into a new file",
+            hint=_FROM_A_COPY,
         )
     if "newer" in words or "storage version" in words:
         return LogError(
@@ -309,8 +314,14 @@ def _translated(error: duckdb.Error, path: str, *, read_only: bool) -> LogError:
     )
 
 
-def query_error(error: duckdb.Error, sql: str) -> QueryError:
+def query_error(error: duckdb.Error, sql: str) -> QueryError | LogCorrupt:
     """Say what is wrong with a user's query; the text after the first line points at the place."""
+    if isinstance(error, duckdb.IOException | duckdb.SerializationException) and _DAMAGED.search(
+        str(error)
+    ):
+        return LogCorrupt(
+            f"the log's file is damaged: {str(error).splitlines()[0]}", hint=_FROM_A_COPY
+        )
     shown = sql if len(sql) <= 200 else sql[:200] + " …"
     return QueryError(
         f"{str(error).rstrip()}\n  in: {shown}",

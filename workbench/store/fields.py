@@ -143,6 +143,9 @@ def field(name: str, type: FieldType | None = None) -> Field:
             message = f"field {name!r} is {own}, not {type}."
             raise ProjectionError(message)
         return Field(rest, "", own)
-    if head in ("data", "metadata") and dot:
-        return Field(head, rest, type or "text")
-    return Field("data", name, type or "text")
+    column, path = (head, rest) if head in ("data", "metadata") and dot else ("data", name)
+    if not {"", "*"}.isdisjoint(_sql.json_keys(path)):
+        # DuckDB has no path to an empty key, and takes '*' for all keys even in quotes.
+        message = f"field {name!r}: a key that is empty or '*' cannot be read."
+        raise ProjectionError(message)
+    return Field(column, path, type or "text")

@@ -9,40 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import duckdb
 
-from workbench._sql import ident, text
 from workbench.errors import LoadError, SourceError
-from workbench.event import COLUMNS, MAPPABLE, REQUIRED
-from workbench.sources.base import Batch, Bookmark, Report, Shape, Source
+from workbench.sources.base import Bookmark, Report, Source
 from workbench.store import schema, settle, typed
+from workbench.store.append import Counts, append
 from workbench.store.database import Database
 from workbench.store.fields import Field
-from workbench.store.typed import TypedColumn
 
 Con = duckdb.DuckDBPyConnection
 Progress = Callable[[int, int | None], None]
 """Called after each committed batch with (records read, about how many there are)."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """Where the records of a load went."""
-
-    read: int = 0
-    stored: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-
-    def add(self, other: Counts) -> None:
-        """Add another batch's counts."""
-        self.read += other.read
-        self.stored += other.stored
-        self.duplicate += other.duplicate
-        self.rejected += other.rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +90,7 @@ def load(
                 try:
                     for batch in reading.batches():
                         with _writing_to(database, source, counts):
-                            counts.add(_append(con, load_id, source.name, reading.shape, batch))
+                            counts.add(append(con, load_id, source.name, reading.shape, batch))
                         if progress is not None:
                             progress(counts.read, reading.total)
                 except BaseException:
@@ -213,179 +194,3 @@ def _interrupt(con: Con, load_id: int) -> None:
 
 def _json(value: object) -> str | None:
     return None if value is None else json.dumps(value, default=str)
-
-
-# -- one batch -----------------------------------------------------------------------------------
-
-
-def _append(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> Counts:
-    con.register("raw_batch", batch.rows)
-    con.execute("BEGIN")
-    try:
-        counts = _store(con, load_id, source, shape, batch) if batch.rows.num_rows else Counts()
-        con.execute(
-            "UPDATE log.main.loads SET bookmark = ?, read = read + ?, stored = stored + ?, "
-            "duplicate = duplicate + ?, rejected = rejected + ? WHERE load_id = ?",
-            [
-                _json(batch.bookmark),
-                counts.read,
-                counts.stored,
-                counts.duplicate,
-                counts.rejected,
-                load_id,
-            ],
-        )
-        con.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(duckdb.Error):  # a COMMIT that failed has rolled back already
-            con.execute("ROLLBACK")
-        raise
-    finally:
-        con.unregister("raw_batch")
-    return counts
-
-
-def _store(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> Counts:
-    columns = typed.columns(con)
-    _stage(con, source, shape, columns)
-    read = batch.rows.num_rows
-    rejected = _one(con, "SELECT count(*) FROM staged WHERE reject IS NOT NULL")
-    if rejected:
-        con.execute(
-            "INSERT INTO log.main.rejects SELECT ?, ?, source_position, reject, raw FROM staged "
-            "WHERE reject IS NOT NULL ORDER BY n",
-            [load_id, source],
-        )
-        con.execute("DELETE FROM staged WHERE reject IS NOT NULL")
-    duplicate, conflicting = _drop_known(con, load_id, source, shape)
-    names = [
-        name
-        for name in (*COLUMNS, "id_hash", *(column.name for column in columns))
-        if name not in ("position", "source")
-    ]
-    listed = ", ".join(map(ident, names))
-    con.execute(
-        f"INSERT INTO log.main.events_tail (position, source, {listed}) "
-        "SELECT (SELECT coalesce(max(position), 0) FROM log.main.events) + row_number() OVER (ORDER BY n), "
-        f"{text(source)}, {listed} FROM staged ORDER BY n"
-    )
-    if duplicate:
-        _place_duplicates(con, load_id)
-    typed.count_misfits(con, "staged")
-    stored = _one(con, "SELECT count(*) FROM staged")
-    con.execute("DROP TABLE staged")
-    return Counts(read, stored, duplicate, rejected + conflicting)
-
-
-def _one(con: Con, sql: str) -> int:
-    return int(con.execute(sql).fetchall()[0][0])
-
-
-def _stage(con: Con, source: str, shape: Shape, columns: Sequence[TypedColumn]) -> None:
-    """Shape the raw batch into a table ``staged``: canonical columns, and why a row is no event."""
-    # Prefixed, since a raw batch may well have columns of the same names.
-    shaped = ", ".join(f"({shape.columns.get(name, 'NULL')}) AS wb_{name}" for name in MAPPABLE)
-    described = con.execute(f"DESCRIBE SELECT {shaped} FROM raw_batch").fetchall()
-    types = {row[0]: row[1] for row in described}
-    raw = _raw(con, shape)
-    final = {name: f"CAST(wb_{name} AS {COLUMNS[name]})" for name in MAPPABLE}
-    final["event_id"] = f"coalesce({final['event_id']}, {text(source + '/')} || wb_source_position)"
-    checks = [f"({shape.reject})"]
-    for name in ("data", "metadata"):
-        if types[f"wb_{name}"] == "JSON":  # valid by its type
-            final[name] = f"wb_{name}"
-            continue
-        final[name] = f"CASE WHEN json_valid(wb_{name}) THEN CAST(wb_{name} AS JSON) END"
-        checks.append(
-            f"CASE WHEN wb_{name} IS NOT NULL AND NOT json_valid(wb_{name}) THEN '{name} is not valid JSON' END"
-        )
-    checks += [f"CASE WHEN wb_{name} IS NULL THEN 'no {name}' END" for name in REQUIRED]
-    canonical = ", ".join(f"{expression} AS {name}" for name, expression in final.items())
-    con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE staged AS
-        WITH numbered AS (SELECT row_number() OVER () AS wb_n, * FROM raw_batch),
-        shaped AS (SELECT *, {shaped} FROM numbered),
-        judged AS (SELECT *, coalesce({", ".join(checks)}) AS wb_reject FROM shaped),
-        canonical AS (SELECT wb_n AS n, {canonical}, hash({final["event_id"]}) AS id_hash,
-            wb_reject AS reject, CASE WHEN wb_reject IS NOT NULL THEN {raw} END AS raw FROM judged)
-        SELECT *{"".join(f", {column.value_sql} AS {ident(column.name)}" for column in columns)}
-        FROM canonical"""
-    )
-
-
-def _raw(con: Con, shape: Shape) -> str:
-    """The record as received, as bytes."""
-    described = con.execute(f"DESCRIBE SELECT ({shape.raw}) AS wb_raw FROM raw_batch").fetchall()
-    if described[0][1] == "BLOB":
-        return f"({shape.raw})"
-    # A cast from VARCHAR to BLOB would read backslashes as escapes; encode() takes the text as it is.
-    return f"encode(CAST(({shape.raw}) AS VARCHAR))"
-
-
-def _place_duplicates(con: Con, load_id: int) -> None:
-    """Give records that repeat an event of their own batch that event's position, now that it has one."""
-    con.execute(
-        "UPDATE log.main.duplicates AS d SET position = e.position FROM (SELECT event_id, position "
-        "FROM log.main.events_tail SEMI JOIN staged USING (id_hash)) e "
-        "WHERE d.load_id = ? AND d.position IS NULL AND d.event_id = e.event_id",
-        [load_id],
-    )
-
-
-def _drop_known(con: Con, load_id: int, source: str, shape: Shape) -> tuple[int, int]:
-    """Take out of ``staged`` what the log has; return the numbers of duplicates and of conflicts.
-
-    An event whose id is known is a duplicate when it says the same, wherever it was read. One that says
-    something else is rejected: the log keeps what it has, and the other is not lost.
-    """
-    # By hash first: eight bytes an event instead of the whole id, over a log of any size.
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE known AS SELECT position FROM log.main.events_base "
-        "SEMI JOIN staged USING (id_hash) UNION ALL SELECT position FROM log.main.events_tail SEMI JOIN staged USING (id_hash)"
-    )
-    inside = _one(con, "SELECT count(*) - count(DISTINCT event_id) FROM staged")
-    if not inside and not _one(con, "SELECT count(*) FROM known"):
-        return 0, 0
-    same = " AND ".join(
-        f"s.{name} IS NOT DISTINCT FROM o.{name}" for name in ("stream_id", "version", "event_type")
-    )
-    con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE repeated AS
-        WITH others AS (
-            SELECT event_id, position, -1 AS n, stream_id, version, event_type, CAST(data AS VARCHAR) AS data,
-                   source, source_position
-            FROM log.main.events WHERE position IN (FROM known)
-            UNION ALL
-            SELECT event_id, NULL, n, stream_id, version, event_type, CAST(data AS VARCHAR), {text(source)}, source_position
-            FROM staged
-        ),
-        first AS (SELECT * FROM others QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY n) = 1)
-        SELECT s.n, o.position,
-               {same} AND CAST(s.data AS VARCHAR) IS NOT DISTINCT FROM o.data AS same,
-               o.source = {text(source)} AND o.source_position = s.source_position AS reread,
-               o.source || ' ' || o.source_position AS of_what
-        FROM staged s JOIN first o ON s.event_id = o.event_id AND s.n <> o.n"""
-    )
-    # Payloads as text: inside a JSON value their numbers would be written anew.
-    written = (
-        "encode(to_json({'stream_id': stream_id, 'version': version, 'event_type': event_type, "
-        "'occurred_at': occurred_at, 'recorded_at': recorded_at, 'data': CAST(data AS VARCHAR), "
-        "'metadata': CAST(metadata AS VARCHAR)})::VARCHAR)"
-    )
-    con.execute(
-        "INSERT INTO log.main.duplicates SELECT ?, ?, source_position, event_id, position "
-        "FROM repeated JOIN staged USING (n) WHERE same AND NOT reread ORDER BY n",
-        [load_id, source],
-    )
-    con.execute(
-        "INSERT INTO log.main.rejects SELECT ?, ?, source_position, 'event_id ' || event_id || "
-        f"' is in the log with other content (' || of_what || ')', coalesce(received, {written}) "
-        "FROM repeated JOIN staged USING (n) "
-        f"JOIN (SELECT row_number() OVER () AS n, {_raw(con, shape)} AS received FROM raw_batch) USING (n) "
-        "WHERE NOT same ORDER BY n",
-        [load_id, source],
-    )
-    duplicate = _one(con, "SELECT count(*) FROM repeated WHERE same")
-    conflicting = _one(con, "SELECT count(*) FROM repeated WHERE NOT same")
-    con.execute("DELETE FROM staged WHERE n IN (SELECT n FROM repeated)")
-    return duplicate, conflicting

@@ -33,8 +33,11 @@ def code_version() -> str:
 
 def create(con: Con) -> None:
     """Write the schema into an empty attached file ``log``."""
-    # Payloads are kept as received; zstd only where they stay: the tail is rewritten soon.
-    for table, codec in (("events_base", " USING COMPRESSION zstd"), ("events_tail", "")):
+    # Payloads are kept as received; zstd where they stay; the tail is rewritten soon.
+    for table, codec in (
+        ("events_base", " USING COMPRESSION zstd"),
+        ("events_tail", " USING COMPRESSION uncompressed"),
+    ):
         columns = ", ".join(
             f"{ident(name)} {kind}{codec if kind == 'JSON' else ''}"
             for name, kind in COLUMNS.items()

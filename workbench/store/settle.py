@@ -12,7 +12,7 @@ from workbench.store import typed
 
 Con = duckdb.DuckDBPyConnection
 
-TAIL_ROWS: Final = 100_000
+TAIL_ROWS: Final = 10_000
 """A tail up to here costs a reader nothing to speak of."""
 TAIL_SHARE: Final = 0.25
 """Above this share of the base, the tail is merged: each event is rewritten a few times, not at each load."""

@@ -23,7 +23,7 @@ from workbench.sources.files.marks import Mark, end_record, skip_bom, stat
 from workbench.sources.files.paths import File
 from workbench.sources.files.records import Limits, Positions, Survey
 from workbench.sources.files.streams import LONGEST, bom, open_bytes, open_window
-from workbench.sources.kafka.payload import Cutter
+from workbench.sources.payload import Cutter
 
 _SAMPLE: Final = 1 << 20
 _KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])

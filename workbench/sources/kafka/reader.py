@@ -33,7 +33,7 @@ from workbench.errors import (
 )
 from workbench.sources.kafka import slab
 from workbench.sources.kafka.cluster import Cluster, describe
-from workbench.sources.kafka.payload import Cutter
+from workbench.sources.payload import Cutter
 from workbench.sources.kafka.spans import Span
 
 _SLAB_BYTES: Final = 2 << 20

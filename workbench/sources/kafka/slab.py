@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 from aiokafka.record.memory_records import MemoryRecords
 
-from workbench.sources.kafka.payload import Cutter
+from workbench.sources.payload import Cutter
 
 _HEADER = pa.struct([("name", pa.string()), ("value", pa.binary())])
 _APPEND_TIME: Final = 1

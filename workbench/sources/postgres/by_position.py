@@ -192,12 +192,7 @@ class ByPosition(TableReading):
         }
 
     def _notes(self) -> Iterator[str]:
-        yield from self.given.warnings
-        if not self.given.indexed:
-            yield (
-                f"{self.given.relation.label} has no index that starts with {self.given.position.name}: "
-                "the server sorted the whole table"
-            )
+        yield from self.notes(self.given.position.name)
         if self.dead:
             yield f"{self.dead:,} position numbers have no row and never will (rolled back, skipped or deleted): proven"
         states = [self._verdict(gap.seen)[0] for gap in self.gaps.ranges]

@@ -72,7 +72,7 @@ class ByTransaction(TableReading):
             "complete": self.finished and not self.held and not self.given.warnings,
             "note": None if self.finished else "the pass broke off",
         }
-        notes = [*self.given.warnings]
+        notes = self.notes(self.transaction.name, self.given.position.name)
         if self.held:
             with failures.told(self.given.dsn, self.where):
                 oldest = writers.numbers(self.given.control, [snapshot.xmin], anywhere=True)

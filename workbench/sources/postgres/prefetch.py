@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -23,7 +23,7 @@ class _End:
     error: BaseException | None
 
 
-def prefetched(items: Iterator[T], cancel: Callable[[], None]) -> Iterator[T]:
+def prefetched(items: Iterator[T], cancel: Callable[[], None]) -> Generator[T]:
     """Yield what ``items`` yields, one ahead of the consumer; at most three are held at a time.
 
     ``cancel`` breaks off what the thread waits for, when the consumer stops early.

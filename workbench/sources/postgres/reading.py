@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,7 @@ class TableReading(ABC):
         self.anchors = anchors.Anchors.from_json(bookmark or {})
         self.finished = False
         self.total: int | None = None
+        self._flow: Generator[pa.Table] | None = None
         #: For a batch that only moves the bookmark.
         self.empty = pa.table({})
 
@@ -121,7 +122,13 @@ class TableReading(ABC):
 
     def ahead(self, parts: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Gather record batches into tables of a good size, reading ahead of the log."""
-        return prefetched(self._gathered(parts), self.given.bulk.adbc_cancel)
+        self._flow = prefetched(self._gathered(parts), self.given.bulk.adbc_cancel)
+        return self._flow
+
+    def close(self) -> None:
+        """Stop reading ahead; the connections may be closed then."""
+        if self._flow is not None:
+            self._flow.close()
 
     def _gathered(self, parts: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         most = self.given.batch_rows
@@ -157,6 +164,13 @@ class TableReading(ABC):
 
     def _anchored(self) -> tuple[str, Sequence[str]]:
         return self.given.position.name, self.given.anchor_columns
+
+    def notes(self, *order: str) -> list[str]:
+        """Say what hides rows, and what makes the pass slow; ``order`` are the columns that order it."""
+        if self.given.indexed:
+            return list(self.given.warnings)
+        slow = f"{self.given.relation.label} has no index that starts with {', '.join(order)}: the server sorted the whole table"
+        return [*self.given.warnings, slow]
 
     def check_present(self, column: Column) -> None:
         """See that a column of the order is never NULL: a row without it would never be read."""

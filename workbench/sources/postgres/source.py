@@ -119,7 +119,10 @@ class Postgres:
                     reading.check_present(position)
                     reading.check_anchors()
                     reading.estimate()
-                yield reading
+                try:
+                    yield reading
+                finally:
+                    reading.close()
 
     def _shape(self, relation: Relation, position: Column) -> tuple[Shape, list[Column]]:
         have = {column.name: column.duck_type for column in relation.columns.values()}
