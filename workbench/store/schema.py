@@ -7,7 +7,7 @@ it is all that anybody reads, also with a plain DuckDB.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version as package_version
 from typing import Final
 
@@ -33,16 +33,13 @@ def code_version() -> str:
 
 def create(con: Con) -> None:
     """Write the schema into an empty attached file ``log``."""
-    # Payloads are kept as received; zstd where they stay; the tail is rewritten soon.
-    for table, codec in (
-        ("events_base", " USING COMPRESSION zstd"),
-        ("events_tail", " USING COMPRESSION uncompressed"),
-    ):
-        columns = ", ".join(
-            f"{ident(name)} {kind}{codec if kind == 'JSON' else ''}"
-            for name, kind in COLUMNS.items()
-        )
-        con.execute(f"CREATE TABLE log.main.{table} ({columns}, id_hash UBIGINT)")
+    create_base(con, "events_base")
+    columns = ", ".join(
+        # What is rewritten soon is not worth the time that compressing takes.
+        f"{ident(name)} {kind}{' USING COMPRESSION uncompressed' if kind in ('JSON', 'VARCHAR') else ''}"
+        for name, kind in COLUMNS.items()
+    )
+    con.execute(f"CREATE TABLE log.main.events_tail ({columns}, id_hash UBIGINT)")
     con.execute("CREATE TABLE log.main.meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL)")
     con.execute(
         "CREATE TABLE log.main.typed_columns (column_name VARCHAR PRIMARY KEY, path VARCHAR, "
@@ -68,6 +65,21 @@ def create(con: Con) -> None:
         [str(FORMAT), code_version()],
     )
     define_view(con)
+
+
+def create_base(con: Con, table: str, typed: Mapping[str, str] | None = None) -> None:
+    """Make a table for settled events, with typed columns (name -> type)."""
+    # Payloads and ids do not repeat: zstd is the smallest for them, and the quickest to write.
+    dense = ("data", "metadata", "event_id", "correlation_id", "causation_id", "source_position")
+    columns = [
+        f"{ident(name)} {kind}{' USING COMPRESSION zstd' if name in dense else ''}"
+        for name, kind in COLUMNS.items()
+    ]
+    columns += [
+        "id_hash UBIGINT",
+        *(f"{ident(name)} {kind}" for name, kind in (typed or {}).items()),
+    ]
+    con.execute(f"CREATE TABLE log.main.{table} ({', '.join(columns)})")
 
 
 def define_view(con: Con) -> None:

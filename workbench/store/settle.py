@@ -8,7 +8,7 @@ import duckdb
 
 from workbench._sql import ident
 from workbench.event import COLUMNS
-from workbench.store import typed
+from workbench.store import schema, typed
 
 Con = duckdb.DuckDBPyConnection
 
@@ -23,26 +23,18 @@ def settle(con: Con, *, force: bool = False) -> bool:
     base, tail = _rows(con, "events_base"), _rows(con, "events_tail")
     if tail == 0 or (not force and (tail <= TAIL_ROWS or tail <= base * TAIL_SHARE)):
         return False
-    columns = ", ".join(
-        ident(name)
-        for name in (*COLUMNS, "id_hash", *(column.name for column in typed.columns(con)))
-    )
+    fields = {column.name: column.duck_type for column in typed.columns(con)}
+    columns = ", ".join(map(ident, (*COLUMNS, "id_hash", *fields)))
     con.execute("BEGIN")
     try:
-        if base == 0:
-            con.execute(
-                f"INSERT INTO log.main.events_base ({columns}) SELECT {columns} "
-                "FROM log.main.events_tail ORDER BY stream_id, version, position"
-            )
-        else:
-            con.execute("CREATE TABLE log.main.events_next AS FROM log.main.events_base LIMIT 0")
-            con.execute(
-                f"INSERT INTO log.main.events_next ({columns}) SELECT {columns} FROM (SELECT {columns} "
-                f"FROM log.main.events_base UNION ALL SELECT {columns} FROM log.main.events_tail) "
-                "ORDER BY stream_id, version, position"
-            )
-            con.execute("DROP TABLE log.main.events_base")
-            con.execute("ALTER TABLE log.main.events_next RENAME TO events_base")
+        schema.create_base(con, "events_next", fields)
+        con.execute(
+            f"INSERT INTO log.main.events_next ({columns}) SELECT {columns} FROM (SELECT {columns} "
+            f"FROM log.main.events_base UNION ALL SELECT {columns} FROM log.main.events_tail) "
+            "ORDER BY stream_id, version, position"
+        )
+        con.execute("DROP TABLE log.main.events_base")
+        con.execute("ALTER TABLE log.main.events_next RENAME TO events_base")
         # TRUNCATE frees whole row groups; the rows are in the base within the same transaction.
         con.execute("TRUNCATE log.main.events_tail")
         con.execute("COMMIT")
