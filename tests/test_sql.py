@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import workbench as wb
 from tests.fix_log import MakeLog, Written
 from workbench.errors import QueryError
+from workbench.store import Table
 
 EVENTS = [{"stream_id": f"s{n % 3}", "data": {"n": n}} for n in range(10)]
 
@@ -86,17 +88,22 @@ WRITES = [
 """None of these is a question."""
 
 
+FORMS: dict[str, Callable[[Table], object]] = {
+    "rows": Table.rows,
+    "df": Table.df,
+    "arrow": Table.arrow,
+    "relation": lambda table: table.relation.fetchall(),
+    "repr": repr,
+}
+
+
 @pytest.mark.parametrize("query", WRITES)
-@pytest.mark.parametrize("form", ["rows", "df", "arrow", "relation", "repr"])
+@pytest.mark.parametrize("form", FORMS)
 def test_what_is_no_question(make_log: MakeLog, tmp_path: Path, query: str, form: str) -> None:
     log = make_log(EVENTS)
     before = log.fingerprint()
     with pytest.raises(QueryError):
-        table = log.sql(query.replace("{path}", str(tmp_path / "written")))
-        {
-            "rows": table.rows, "df": table.df, "arrow": table.arrow,
-            "relation": lambda: table.relation.fetchall(), "repr": lambda: repr(table),
-        }[form]()  # fmt: skip
+        FORMS[form](log.sql(query.replace("{path}", str(tmp_path / "written"))))
     assert log.fingerprint() == before
     assert list(tmp_path.iterdir()) == []
 

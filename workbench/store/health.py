@@ -153,7 +153,7 @@ class Health:
         ]
 
     def __repr__(self) -> str:
-        lines = [self._title]
+        lines = [_html.line(self._title)]
         lines += [f"  {name:<8} {_html.line(value)}" for name, value in self._facts()]
         if self.sources:
             table = _html.text_table(_SOURCE_COLUMNS, self._source_rows(), numeric=_SOURCE_NUMERIC)
