@@ -427,3 +427,97 @@ KEYS: dict[str, dict[str, Any]] = {
     "by a payload field, with ends": {"key": "order.id", "ends": ["Closed", "Noted"]},
     "by two fields": {"key": {"order_id": "order.id", "stream": "event.stream_id"}},
 }
+
+
+# -- diff ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A row of a read model: its columns, and its checkpoint where it has one."""
+
+    row: Row
+    checkpoint: int | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a diff should say of a row."""
+
+    kind: str
+    lag_events: int | None = None
+    equals_position: int | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one event made of a row; ``row`` is None where it ended it."""
+
+    row: Row | None
+    version: int
+    position: int
+
+
+def steps(projection: Projection, events: Sequence[Mapping[str, Any]]) -> dict[Key, list[Step]]:
+    """Return what each event made of each row, in order."""
+    found: dict[Key, list[Step]] = {}
+    for key, seen in touched(projection, events, At()).items():
+        for n, one in enumerate(seen, 1):
+            mine = alive(projection, seen[:n])
+            row = {name: value(column, mine) for name, column in projection.columns.items()}
+            version = one.event["version"] if projection.by_stream else len(mine)
+            found.setdefault(key, []).append(Step(row if mine else None, version, one.position))
+    return found
+
+
+def diff(
+    projection: Projection,
+    events: Sequence[Mapping[str, Any]],
+    stored: Mapping[Key, Stored],
+    unit: str | None = None,
+    whole: int | None = None,
+) -> dict[Key, Judged]:
+    """Judge every row of both sides by trying all states that it ever had.
+
+    ``unit`` is in what checkpoints count; ``whole`` is one position for the whole read model.
+    """
+    everything = steps(projection, events)
+    last_versions: dict[Key, int] = {}
+    for event in events:
+        stream = (event["stream_id"],)
+        last_versions[stream] = max(last_versions.get(stream, 0), event["version"] or 0)
+    judged = {}
+    for key in {*everything, *stored}:
+        had = everything.get(key, [])
+        now = had[-1].row if had else None
+        if now is None and key not in stored:
+            continue
+        if key not in stored:
+            unborn = whole is not None and had[0].position > whole
+            judged[key] = Judged("stale", len(had)) if unborn else Judged("missing")
+            continue
+        row, checkpoint = stored[key].row, stored[key].checkpoint
+        last = len(events) if unit == "position" else last_versions.get(key, 0)
+        judged[key] = _judge(row, checkpoint if unit else None, had, unit or "version", last)
+    return judged
+
+
+def _judge(row: Row, checkpoint: int | None, had: Sequence[Step], unit: str, last: int) -> Judged:
+    now = had[-1].row if had else None
+    equal = [n for n, step in enumerate(had, 1) if step.row == row]
+    reached_head = checkpoint is None or (bool(had) and checkpoint >= getattr(had[-1], unit))
+    if now == row and reached_head:
+        return Judged("match")
+    if checkpoint is not None and now is not None and checkpoint > last:
+        return Judged("ahead")
+    reached = [
+        n
+        for n, step in enumerate(had, 1)
+        if checkpoint is None or getattr(step, unit) <= checkpoint
+    ]
+    at = (equal or [0])[-1] if checkpoint is None else (reached or [0])[-1]
+    if at and had[at - 1].row == row:
+        if at == len(had):
+            return Judged("match")
+        return Judged("stale", len(had) - at, had[at - 1].position)
+    return Judged("orphaned" if now is None else "corrupted")

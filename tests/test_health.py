@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 import workbench as wb
-from tests.fix_log import MakeLog, Written
+from tests.fix_log import SHAPE, MakeLog, Written
 from tests.oracle import minute
 from workbench.errors import SourceUnavailable
+from workbench.event import MAPPABLE
 from workbench.sources.base import Batch, Report, Shape
 
 
@@ -96,7 +97,7 @@ def test_a_view_is_examined_on_its_own(make_log: MakeLog) -> None:
     log = make_log([event("a", 1), event("a", 3), event("b", 1)])
     health = log.where(stream="b").health()
     assert (health.events, health.streams, health.version_gaps) == (1, 1, 0)
-    assert "where stream_id = b" in health.label
+    assert "stream_id = b" in health.label
 
 
 # -- sources -------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Reporting:
     breaks: bool = False
     name: str = "shop"
     kind: str = "test"
-    shape: Shape = Shape({})
+    shape: Shape = SHAPE
     total: int | None = None
 
     @contextmanager
@@ -121,7 +122,7 @@ class Reporting:
         yield self
 
     def batches(self) -> Iterator[Batch]:
-        yield Batch(pa.table({"x": pa.array([], pa.string())}), {"at": 1})
+        yield Batch(pa.table({name: pa.array([], pa.string()) for name in MAPPABLE}), {"at": 1})
 
     def report(self) -> Report:
         return self.told

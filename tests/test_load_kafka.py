@@ -44,8 +44,8 @@ from workbench.errors import (
 )
 from workbench.event import MAPPABLE
 from workbench.sources.kafka import KafkaSource
-from workbench.sources.payload import Cutter
 from workbench.sources.kafka.reader import Limits
+from workbench.sources.payload import Cutter
 
 pytestmark = pytest.mark.kafka
 

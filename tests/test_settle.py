@@ -108,6 +108,8 @@ def test_a_view_and_a_read_only_log_are_not_settled(tmp_path: Path) -> None:
         log.load(Written(EVENTS), progress=False)
         with pytest.raises(MomentError, match="settle works on the whole log"):
             log.where(stream="s1").settle()
-    with wb.open(tmp_path / "log.duckdb", read_only=True) as log:
-        with pytest.raises(LogError, match="read-only"):
-            log.settle()
+    with (
+        wb.open(tmp_path / "log.duckdb", read_only=True) as log,
+        pytest.raises(LogError, match="read-only"),
+    ):
+        log.settle()

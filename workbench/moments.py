@@ -118,9 +118,7 @@ class Moment:
     @property
     def is_end(self) -> bool:
         """Whether nothing is cut off."""
-        return all(
-            cut is None for cut in (self.time, self.known_at, self.position, self.version)
-        )
+        return all(cut is None for cut in (self.time, self.known_at, self.position, self.version))
 
     def __str__(self) -> str:
         parts = []

@@ -206,7 +206,7 @@ def health(view: View) -> Health:
         "SELECT (SELECT count(*) FROM log.main.duplicates), (SELECT count(*) FROM log.main.rejects)"
     )[0]
     return Health(
-        view.database.label + (f": {'; '.join(view.words)}" if view.words else ""),
+        view.database.label + (f" where {'; '.join(view.words)}" if view.words else ""),
         view.count,
         int(order[0]),
         view.types,

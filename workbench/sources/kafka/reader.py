@@ -33,8 +33,8 @@ from workbench.errors import (
 )
 from workbench.sources.kafka import slab
 from workbench.sources.kafka.cluster import Cluster, describe
-from workbench.sources.payload import Cutter
 from workbench.sources.kafka.spans import Span
+from workbench.sources.payload import Cutter
 
 _SLAB_BYTES: Final = 2 << 20
 _SLAB_ROWS: Final = 4_000

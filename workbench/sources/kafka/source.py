@@ -16,11 +16,11 @@ from workbench.sources.base import Batch, Bookmark, Report, Shape
 from workbench.sources.kafka.cluster import Cluster, check_options
 from workbench.sources.kafka.envelope import Envelope, compile_envelope
 from workbench.sources.kafka.loop import LoopThread
-from workbench.sources.payload import Cutter
 from workbench.sources.kafka.reader import Limits, Offsets, Reader
 from workbench.sources.kafka.report import report
 from workbench.sources.kafka.spans import Bound, Span, Topics, bound, held, plan, select
 from workbench.sources.mapping import Epoch, Spec
+from workbench.sources.payload import Cutter
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 _ISOLATIONS: Final = ("read_committed", "read_uncommitted")
