@@ -116,7 +116,7 @@ def test_a_diff_says_what_trying_every_state_says(
     projection = account(**KEYS[key])
     events = data.draw(oracle.event_lists())
     if unit == "version":
-        events = oracle.numbered({k: v for k, v in one.items() if k != "version"} for one in events)
+        events = oracle.renumbered(events)
     stored = data.draw(stored_rows(projection, events, unit))
     checkpoint = {unit: "checkpoint_of_row"} if unit else {}
     with oracle.log_of(events) as log:
@@ -162,7 +162,7 @@ def test_a_read_model_taken_at_a_position_lags_and_nothing_else(
 ) -> None:
     """A model that is right at a position has matches and stale rows alone, however far the log went on."""
     projection = account()
-    events = data.draw(oracle.event_lists())
+    events = oracle.renumbered(data.draw(oracle.event_lists()))
     taken = oracle.replay(projection, events, oracle.At(clock="recorded", position=position))
     stored = {
         key: Stored({name: row[name] for name in projection.columns}) for key, row in taken.items()
@@ -340,11 +340,11 @@ def test_a_fold_that_has_no_rows_yet(make_log: MakeLog) -> None:
 
 def stored_in(form: str, folder: Path) -> Any:
     rows = {"stream_id": ["a", "b"], "balance": [Decimal("12.10"), Decimal("5.25")]}
-    table = pa.table(rows)
-    floats = table.set_column(1, "balance", table["balance"].cast(pa.float64()))
+    rows_in_arrow = pa.table(rows)
+    floats = rows_in_arrow.set_column(1, "balance", rows_in_arrow["balance"].cast(pa.float64()))
     match form:
         case "Arrow":
-            return table
+            return rows_in_arrow
         case "DataFrame of Decimals":
             return pd.DataFrame(rows)
         case "DataFrame of floats":
@@ -354,17 +354,17 @@ def stored_in(form: str, folder: Path) -> Any:
         case "DataFrame with an index":
             return pd.DataFrame(rows).set_index("stream_id")
         case "Parquet":
-            duckdb.sql("FROM table").write_parquet(str(folder / "m.parquet"))
+            duckdb.sql("FROM rows_in_arrow").write_parquet(str(folder / "m.parquet"))
             return folder / "m.parquet"
         case "CSV":
-            duckdb.sql("FROM table").write_csv(str(folder / "m.csv"))
+            duckdb.sql("FROM rows_in_arrow").write_csv(str(folder / "m.csv"))
             return str(folder / "m.csv")
         case "DuckDB":
             with duckdb.connect(str(folder / "m.duckdb")) as con:
                 con.execute("CREATE TABLE m AS FROM floats")
             return folder / "m.duckdb"
         case "relation":
-            return duckdb.sql("FROM table")
+            return duckdb.sql("FROM rows_in_arrow")
     raise AssertionError(form)
 
 

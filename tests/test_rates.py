@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from tests.fix_log import MakeLog
-from workbench.analysis.rates import FEW
+from workbench.analysis.buckets import FEW
 from workbench.errors import ConfigError, MomentError
 
 

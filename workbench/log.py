@@ -26,6 +26,7 @@ from workbench.store import ingest, settle, typed
 from workbench.store.database import Database
 from workbench.store.fingerprint import fingerprint
 from workbench.store.health import Health, health
+from workbench.store.query import check_query
 from workbench.store.table import Table
 from workbench.store.view import EVENTS, View
 
@@ -71,6 +72,7 @@ class EventLog:
         source: Source,
         *,
         prepare: Iterable[Definition] = (),
+        again: bool = False,
         progress: bool | Callable[[int, int | None], None] = True,
     ) -> ingest.Loaded:
         """Load a source, from where its last load ended.
@@ -85,6 +87,8 @@ class EventLog:
             :class:`~workbench.sources.base.Source`.
         prepare
             Definitions whose fields get typed columns right away (see :meth:`prepare`).
+        again
+            Read from the start, as after a mapping was put right; what the log has is not stored twice.
         progress
             Show a progress bar, or call a function with (records read, about how many there are).
 
@@ -101,7 +105,9 @@ class EventLog:
         self._require_whole("load")
         fields = [item for definition in prepare for item in check_definition(definition).fields]
         with bar(source.name, progress) as report:
-            return ingest.load(self._view.database, source, prepare=fields, progress=report)
+            return ingest.load(
+                self._view.database, source, prepare=fields, again=again, progress=report
+            )
 
     # -- narrowing -------------------------------------------------------------------------------
 
@@ -190,7 +196,7 @@ class EventLog:
         QueryError
             The query is wrong, or would write.
         """
-        self._view.check_query(query)
+        check_query(query)
         return Table(self._view.database, query, title="Query", setup=self._view.setup)
 
     @property

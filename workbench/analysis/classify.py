@@ -231,7 +231,7 @@ class Classification:
             for column in self.columns
         )
         parts = [
-            f"{self.key_list}, max(nth) AS last_nth, min(position) AS first_position, arg_max(valid_from, nth) AS last_time",
+            f"{self.key_list}, max(nth) AS last_nth, min(position) AS first_position, arg_max(valid_from, nth) AS last_time, min(valid_from) AS first_time",
             *(
                 f"arg_max({what}, nth) FILTER (equal) AS equal_{short}"
                 for short, what in (
@@ -239,6 +239,7 @@ class Classification:
                     ("version", "version"),
                     ("position", "position"),
                     ("time", "valid_from"),
+                    ("until", "valid_to"),
                 )
             ),
         ]
@@ -258,6 +259,7 @@ class Classification:
                         ("version", "version"),
                         ("position", "position"),
                         ("time", "valid_from"),
+                        ("until", "valid_to"),
                     )
                 ),
                 "coalesce(arg_max(equal, nth) FILTER (reached), FALSE) AS reached_equal",
@@ -268,7 +270,7 @@ class Classification:
             f"CAST(h.{ident(name)} AS VARCHAR) = j.{ident(name)}" for name in self.keys
         )
         return (
-            f"SELECT {', '.join(parts)} FROM (SELECT {keys}, h.nth, h.version, h.position, h.valid_from, h.is_end, "
+            f"SELECT {', '.join(parts)} FROM (SELECT {keys}, h.nth, h.version, h.position, h.valid_from, h.valid_to, h.is_end, "
             f"NOT h.is_end AND j.in_stored AND {equal} AS equal{reached}{state} "
             f"FROM {states} h JOIN (FROM {joined} WHERE NOT matches) j ON {same}) GROUP BY ALL"
         )
@@ -282,9 +284,9 @@ class Classification:
         if states is None:
             nothing = "NULL::BIGINT"
             judged = (
-                f"SELECT {self.key_list}, {nothing} AS last_nth, {nothing} AS first_position, NULL::TIMESTAMPTZ AS last_time, "
+                f"SELECT {self.key_list}, {nothing} AS last_nth, {nothing} AS first_position, NULL::TIMESTAMPTZ AS last_time, NULL::TIMESTAMPTZ AS first_time, "
                 + ", ".join(
-                    f"{nothing} AS {what}_nth, {nothing} AS {what}_version, {nothing} AS {what}_position, NULL::TIMESTAMPTZ AS {what}_time"
+                    f"{nothing} AS {what}_nth, {nothing} AS {what}_version, {nothing} AS {what}_position, NULL::TIMESTAMPTZ AS {what}_time, NULL::TIMESTAMPTZ AS {what}_until"
                     for what in ("equal", "reached")
                 )
                 + f", FALSE AS reached_equal, NULL AS reached_state FROM {joined} LIMIT 0"
@@ -345,6 +347,7 @@ class Classification:
         SELECT {self.key_list}, class, list_filter([{differs}], lambda name: name IS NOT NULL) AS columns,
             CASE WHEN {stale} THEN {which.format("version")} END AS equals_version,
             CASE WHEN {stale} THEN {which.format("position")} END AS equals_position,
+            CASE WHEN class = 'stale' THEN coalesce({best.format("until")}, first_time) END AS stale_since,
             CASE WHEN class = 'stale' THEN last_nth - coalesce({best.format("nth")}, 0) END AS lag_events,
             CASE WHEN class = 'stale' THEN last_time - {best.format("time")} END AS lag_time,
             {checkpoint} AS checkpoint, version, position, {pairs}
@@ -355,7 +358,7 @@ class Classification:
         )
         differing = self.database.keep(sql, self, "differing")
         return (
-            f"FROM {differing} UNION ALL SELECT {self.key_list}, 'match', [], NULL, NULL, NULL, NULL, "
+            f"FROM {differing} UNION ALL SELECT {self.key_list}, 'match', [], NULL, NULL, NULL, NULL, NULL, "
             f"checkpoint, version, position, {same} FROM {joined} WHERE matches"
         )
 

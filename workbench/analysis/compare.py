@@ -15,6 +15,8 @@ from workbench.errors import ConfigError, did_you_mean
 Tolerance = int | float | Decimal | dt.timedelta
 
 _NUMBER = re.compile(r"^(?:U?(?:BIG|SMALL|TINY|HUGE)?INT(?:EGER)?|DOUBLE|FLOAT|DECIMAL.*)$")
+#: The type of a column that holds nothing but NULL.
+_UNTYPED: Final = '"NULL"'
 AWARE_TIME: Final = "TIMESTAMP WITH TIME ZONE"
 _TIME = re.compile(r"^(?:TIMESTAMP|DATE).*$")
 
@@ -53,7 +55,7 @@ class Column:
         if theirs != stored:
             # What cannot be read is not the same as no value.
             exact = f"({exact} AND ({theirs} IS NOT NULL OR {stored} IS NULL))"
-        if self.tolerance is None:
+        if self.tolerance is None or self._as_text:
             return exact
         if isinstance(self.tolerance, dt.timedelta):
             within = f"abs(epoch_us({theirs}) - epoch_us({ours})) <= {self.tolerance // dt.timedelta(microseconds=1)}"
@@ -98,6 +100,8 @@ class Column:
     @property
     def _as_text(self) -> bool:
         """Whether the types have nothing in common but that both can be written down."""
+        if _UNTYPED in (self.ours, self.theirs):
+            return True
         return not (
             self.theirs == "VARCHAR"
             or self.ours == self.theirs

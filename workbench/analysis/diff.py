@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from workbench import _html
 from workbench._sql import ident, text
@@ -32,8 +32,9 @@ class Diff(Table):
     """A read model against the replay: one row for each key of either.
 
     Columns: the key; ``class``; ``columns``, the names of those that differ; ``equals_version``,
-    ``equals_position`` of the latest state that the stored row equals; ``lag_events`` and ``lag_time`` since
-    then; ``checkpoint``, ``version`` and ``position`` (of the replay); then each compared column twice, as
+    ``equals_position`` of the latest state that the stored row equals; for stale rows ``stale_since``, when
+    that state ended, ``lag_events``, how many events came since, and ``lag_time``, from the last event
+    that the row has applied to the newest; ``checkpoint``, ``version`` and ``position`` (of the replay); then each compared column twice, as
     ``stored_…`` and ``replayed_…`` (at the row's checkpoint where it has one). Worst classes first.
 
     Attributes
@@ -95,17 +96,40 @@ class Diff(Table):
             f"Cells of {self.model.name} that differ",
         )
 
+    def row(self, *key: str | int) -> dict[str, Any]:
+        """Return one row of the diff, by its key.
+
+        Raises
+        ------
+        ConfigError
+            Neither side has such a row.
+        """
+        same = " AND ".join(
+            f"{ident(name)} = {text(str(value))}"
+            for name, value in zip(self.definition.key, self._checked(key), strict=True)
+        )
+        found = self._derived(f"FROM ({self._query}) WHERE {same}", "One row").rows()
+        if not found:
+            message = (
+                f"neither {self.model.name} nor the replay has a row {', '.join(map(str, key))}."
+            )
+            raise ConfigError(message)
+        return found[0]
+
     def events(self, *key: str | int) -> Table:
         """Return the events behind one row, in order."""
-        if len(key) != len(self.definition.key):
-            message = f"the key of {self.definition.name!r} is {', '.join(self.definition.key)}; {len(key)} values were given."
-            raise ConfigError(message)
         same = " AND ".join(
             f"CAST({self._view.read(field).value} AS VARCHAR) = {text(str(value))}"
-            for field, value in zip(self.definition.key.values(), key, strict=True)
+            for field, value in zip(self.definition.key.values(), self._checked(key), strict=True)
         )
         sql = f"SELECT * FROM {EVENTS} WHERE {self._view.filter} AND {same} ORDER BY position"
         return Table(self._database, sql, title=f"Events of {', '.join(map(str, key))}")
+
+    def _checked(self, key: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        if len(key) != len(self.definition.key):
+            message = f"the key of {self.definition.name!r} is {', '.join(self.definition.key)}; {len(key)} values were given."
+            raise ConfigError(message)
+        return key
 
     def __repr__(self) -> str:
         counts = self.counts
@@ -142,7 +166,15 @@ class Diff(Table):
     def _worst(self) -> tuple[list[str], list[bool], list[tuple[object, ...]]]:
         keys = list(self.definition.key)
         keyed = ", ".join(map(ident, keys))
-        shown = [*keys, "class", "columns", "equals_version", "lag_events", "lag_time"]
+        shown = [
+            *keys,
+            "class",
+            "columns",
+            "equals_version",
+            "stale_since",
+            "lag_events",
+            "lag_time",
+        ]
         rows = self._run(
             f"SELECT {', '.join(map(ident, shown))} FROM ({self._query}) WHERE class <> 'match' "
             f"QUALIFY row_number() OVER (PARTITION BY class ORDER BY {keyed}) <= {OF_EACH} ORDER BY {rank('class')}, {keyed}"
@@ -151,7 +183,7 @@ class Diff(Table):
             tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row)
             for row in rows
         ]
-        return shown, [False] * (len(keys) + 2) + [True, True, True], flat
+        return shown, [False] * (len(keys) + 2) + [True, False, True, True], flat
 
     def _how_to_go_on(self, counts: Mapping[str, int]) -> str:
         bad = sum(counts.values()) - counts["match"]
@@ -180,7 +212,7 @@ def diff(
     result = Diff(
         view.database,
         work.rows(),
-        title=f"{model.name} against {definition.name}, {moment}",
+        title=f"{model.name} against the replay of {definition.name}, {moment}",
         notes=[*work.notes, *_checkpoint_note(model)],
     )
     result._owner = work  # its tables in the workspace live as long as the result
@@ -193,7 +225,12 @@ def _checkpoint_note(model: ReadModel) -> list[str]:
     if model.version is not None:
         return [f"each row was compared at its own checkpoint ({model.version})"]
     if model.position is not None:
-        return [f"rows were compared at their checkpoint, position {model.position}"]
+        where = (
+            "their own checkpoint"
+            if isinstance(model.position, str)
+            else "its checkpoint, position"
+        )
+        return [f"rows were compared at {where} ({model.position})"]
     return []
 
 

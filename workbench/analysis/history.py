@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from workbench._sql import ident, literal
+from workbench._sql import ident, literal, text
+from workbench.analysis.buckets import choose
 from workbench.analysis.definition import Definition, check, history_rows, narrow_to_stream, notes
 from workbench.analysis.kept import KeptTable
 from workbench.errors import ConfigError, did_you_mean
@@ -37,32 +38,36 @@ class History(KeptTable):
         column
             A numeric column of the definition.
         every
-            Length of a bucket: ``"1 hour"``, ``"1 day"``; by default about 200 over the whole range.
+            Length of a bucket: ``"1 hour"``, ``"1 day"``; by default a step that gives up to 200 of them.
 
         Returns
         -------
         Table
-            ``moment`` (TIMESTAMPTZ, UTC, ascending), ``total`` (of the column), ``rows`` (how many there
-            were).
+            ``moment`` (TIMESTAMPTZ, UTC, ascending: the end of the bucket, or the last change),
+            ``total`` (of the column), ``rows`` (how many there were).
+
+        Raises
+        ------
+        ConfigError
+            There is no such column, or ``every`` is no length of time that makes buckets.
         """
         if column not in self.columns:
             message = f"{self.definition.name} has no column {column!r}."
             raise ConfigError(message + did_you_mean(column, self.columns))
-        step = (
-            f"INTERVAL {literal(every)}"
-            if every
-            else "to_seconds(greatest(1, (epoch(last) - epoch(first))::BIGINT // 200))"
-        )
         # A state comes in at valid_from and goes out at valid_to: the sum of what came minus what went.
+        changes = (
+            f"SELECT valid_from AS moment, {ident(column)} AS change, 1 AS row_change FROM states "
+            f"WHERE valid_from IS NOT NULL UNION ALL SELECT valid_to, -{ident(column)}, -1 FROM states "
+            "WHERE valid_to IS NOT NULL"
+        )
+        first, last = self._database.rows(
+            f"SELECT epoch_us(min(valid_from)), epoch_us(max(greatest(valid_from, valid_to))) FROM ({self._query})"
+        )[0]
+        step = f"CAST({text(choose(self._database, every, first, last))} AS INTERVAL)"
         sql = f"""
-        WITH states AS MATERIALIZED (FROM ({self._query})),
-        changes AS (
-            SELECT valid_from AS moment, {ident(column)} AS change, 1 AS row_change FROM states WHERE valid_from IS NOT NULL
-            UNION ALL
-            SELECT valid_to, -{ident(column)}, -1 FROM states WHERE valid_to IS NOT NULL),
-        range AS (SELECT min(moment) AS first, max(moment) AS last FROM changes),
-        buckets AS (SELECT time_bucket({step}, moment, first) + {step} AS moment, sum(change) AS change,
-                    sum(row_change) AS row_change FROM changes, range GROUP BY ALL)
+        WITH states AS MATERIALIZED (FROM ({self._query})), changes AS ({changes}),
+        buckets AS (SELECT least(time_bucket({step}, moment) + {step}, (SELECT max(moment) FROM changes)) AS moment,
+                    sum(change) AS change, sum(row_change) AS row_change FROM changes GROUP BY ALL)
         SELECT moment, sum(change) OVER w AS total, sum(row_change) OVER w AS rows
         FROM buckets WINDOW w AS (ORDER BY moment ROWS UNBOUNDED PRECEDING) ORDER BY moment"""
         return self._derived(sql, f"{column} of {self.definition.name} over time")

@@ -6,25 +6,14 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from workbench._sql import any_of, ident, text
-from workbench.errors import ConfigError, QueryError, did_you_mean
+from workbench.analysis.buckets import choose
+from workbench.errors import ConfigError, did_you_mean
 from workbench.moments import Clock, check_clock
 from workbench.store.table import Table
 from workbench.store.view import EVENTS, View
 
 By = Literal["event_type", "stream_type", "source", "actor"]
 
-#: The steps that people count time in; the first that gives no more than `FEW` buckets is taken.
-STEPS: Final = (
-    *("1 second", "5 seconds", "15 seconds", "1 minute", "5 minutes", "15 minutes"),
-    *("1 hour", "3 hours", "6 hours", "1 day", "1 week"),
-    *("1 month", "3 months", "1 year", "10 years", "100 years"),
-)
-FEW: Final = 200
-"""About so many buckets are chosen by default."""
-MOST: Final = 20_000
-"""More buckets than this are refused: nobody can read them."""
-
-_WRITE: Final = "write '15 minutes', '1 hour', '1 day' or '1 month'"
 _PLURAL: Final[dict[str, str]] = {
     "event_type": "types",
     "stream_type": "stream types",
@@ -117,7 +106,10 @@ def rates(
     chosen = view.clock(check_clock(clock))
     time = f"{chosen}_at"
     timed = f"{view.filter} AND isfinite({time})"
-    step = _step(view, time, timed, every)
+    first, last = view.rows(
+        f"SELECT epoch_us(min({time})), epoch_us(max({time})) FROM {EVENTS} WHERE {timed}"
+    )[0]
+    step = choose(view.database, every, first, last)
     groups = _groups(view, timed, by, top)
     result = Rates(
         view.database,
@@ -169,44 +161,6 @@ def _groups(view: View, timed: str, by: By, top: int) -> _Groups:
     while other in counts:  # payloads are hostile: a type may be called so
         other += "…"
     return _Groups(counts | {other: int(rows[0][3]) - sum(counts.values())}, other)
-
-
-def _step(view: View, time: str, timed: str, every: str | None) -> str:
-    """Check a step, or choose one."""
-    first, last = view.rows(
-        f"SELECT epoch_us(min({time})), epoch_us(max({time})) FROM {EVENTS} WHERE {timed}"
-    )[0]
-    if every is None:
-        return next((step for step in STEPS if _buckets(view, step, first, last) <= FEW), STEPS[-1])
-    try:
-        count = _buckets(view, every, first or 0, last or 0)
-    except QueryError as error:
-        message = f"every={every!r} is no length of time that makes buckets."
-        raise ConfigError(message, hint=_WRITE) from error
-    if count < 1:
-        message = f"every={every!r}: a bucket has to be longer than nothing."
-        raise ConfigError(message, hint=_WRITE)
-    if count > MOST:
-        message = f"every={every!r} makes {count:,} buckets; {MOST:,} are the most."
-        raise ConfigError(
-            message, hint="take a longer step, or narrow the log first: log.between(start, end)"
-        )
-    return every
-
-
-def _buckets(view: View, step: str, first: int | None, last: int | None) -> int:
-    """About how many buckets a step makes between two times (µs); 0 where it cannot make any."""
-    if first is None or last is None:
-        return 0
-    interval = f"CAST({text(step)} AS INTERVAL)"
-    # time_bucket is there to be asked: it refuses steps that mix months and days.
-    return int(
-        view.rows(
-            f"SELECT CASE WHEN epoch({interval}) > 0 THEN "
-            f"1 + ({last - first} / 1e6 / epoch({interval}))::BIGINT ELSE 0 END, "
-            f"CASE WHEN epoch({interval}) > 0 THEN time_bucket({interval}, make_timestamp({first})) END"
-        )[0][0]
-    )
 
 
 def _per(step: str) -> str:

@@ -22,8 +22,9 @@ import duckdb
 import pyarrow as pa
 
 from workbench._sql import ident, text
-from workbench.errors import LoadError, LogCorrupt, LogError, LogLocked, QueryError
+from workbench.errors import LoadError, LogCorrupt, LogError, LogLocked
 from workbench.store import schema
+from workbench.store.query import DAMAGED, FROM_A_COPY, query_error
 
 Con = duckdb.DuckDBPyConnection
 
@@ -33,8 +34,6 @@ LOAD_MEMORY: Final = "500MB"
 REMEMBERED: Final = 1_000
 """Answers that are kept; a slider makes a view for each of its steps."""
 
-_DAMAGED = re.compile("not a valid DuckDB|orrupt|Could not read enough")
-_FROM_A_COPY: Final = "restore it from a copy, or load the sources again into a new file"
 _HELD_BY = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -148,8 +147,21 @@ class Database:
         if sql not in self._remembered:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
-            self._remembered[sql] = self.cursor().execute(sql).fetchall()
+            self._remembered[sql] = self.rows(sql)
         return self._remembered[sql]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query of ours and return its rows.
+
+        Raises
+        ------
+        QueryError
+            It failed, as a condition of the user may make it.
+        """
+        try:
+            return self.cursor().execute(sql).fetchall()
+        except duckdb.Error as error:
+            raise query_error(error, sql) from error
 
     def keep(self, sql: str, owner: object, prefix: str = "result") -> str:
         """Store a query's rows in the workspace for as long as ``owner`` lives; return the table."""
@@ -298,10 +310,10 @@ def _translated(error: duckdb.Error, path: str, *, read_only: bool) -> LogError:
             f"{path} cannot be opened for {'reading' if read_only else 'writing'}: {who} {doing}.",
             hint="wait for it, or close it there (log.close(), or shut that notebook's kernel down)",
         )
-    if _DAMAGED.search(words):
+    if DAMAGED.search(words):
         return LogCorrupt(
             f"{path} is damaged, or no DuckDB file: {said.splitlines()[0]}",
-            hint=_FROM_A_COPY,
+            hint=FROM_A_COPY,
         )
     if "newer" in words or "storage version" in words:
         return LogError(
@@ -311,19 +323,4 @@ def _translated(error: duckdb.Error, path: str, *, read_only: bool) -> LogError:
     return LogError(
         f"{path} cannot be opened: {said.splitlines()[0]}",
         hint="check the path and its permissions",
-    )
-
-
-def query_error(error: duckdb.Error, sql: str) -> QueryError | LogCorrupt:
-    """Say what is wrong with a user's query; the text after the first line points at the place."""
-    if isinstance(error, duckdb.IOException | duckdb.SerializationException) and _DAMAGED.search(
-        str(error)
-    ):
-        return LogCorrupt(
-            f"the log's file is damaged: {str(error).splitlines()[0]}", hint=_FROM_A_COPY
-        )
-    shown = sql if len(sql) <= 200 else sql[:200] + " …"
-    return QueryError(
-        f"{str(error).rstrip()}\n  in: {shown}",
-        hint="the table is called events; log.sql('DESCRIBE events') lists its columns",
     )

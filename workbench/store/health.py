@@ -128,7 +128,10 @@ class Health:
         kinds = ", ".join(f"{name} {count:,}" for name, count in list(self.types.items())[:8])
         more = f", and {len(self.types) - 8} more" if len(self.types) > 8 else ""
         return [
-            ("events", f"{self.events:,} in {self.streams:,} streams"),
+            (
+                "events",
+                f"{self.events:,} in {self.streams:,} stream{'' if self.streams == 1 else 's'}",
+            ),
             ("time", span),
             ("types", f"{kinds}{more}" or "none"),
             (

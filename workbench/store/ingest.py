@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from workbench.errors import LoadError, SourceError
+from workbench.errors import LoadError, SourceDataLost, SourceError
 from workbench.sources.base import Bookmark, Report, Source
 from workbench.store import schema, settle, typed
 from workbench.store.append import Counts, append
@@ -69,6 +69,7 @@ def load(
     source: Source,
     *,
     prepare: Iterable[Field] = (),
+    again: bool = False,
     progress: Progress | None = None,
 ) -> Loaded:
     """Run one pass over a source, from its last bookmark on.
@@ -83,7 +84,7 @@ def load(
     with database.writing() as con:
         schema.refresh_hashes(con)
         typed.prepare(con, prepare)
-        load_id, bookmark = _begin(con, source)
+        load_id, bookmark = _begin(con, source, again=again)
         counts = Counts()
         try:
             with source.read(bookmark) as reading:
@@ -105,7 +106,9 @@ def load(
                 raise
             message = f"{error}\n  {counts.stored:,} events of this load are committed and stay"
             hint = "run the same load again: it goes on from there"
-            raise type(error)(message, hint=None if hint in message else hint) from error
+            # Where the source has lost what comes next, running it again cannot help; it said what can.
+            said = hint in message or isinstance(error, SourceDataLost)
+            raise type(error)(message, hint=None if said else hint) from error
         with _writing_to(database, source, counts):
             _end(con, load_id, "complete", report)
         try:
@@ -142,7 +145,7 @@ def _writing_to(database: Database, source: Source, counts: Counts) -> Iterator[
 # -- the load's own row --------------------------------------------------------------------------
 
 
-def _begin(con: Con, source: Source) -> tuple[int, Bookmark | None]:
+def _begin(con: Con, source: Source, *, again: bool) -> tuple[int, Bookmark | None]:
     """Open a row in ``loads``; return its id and where the source's last load stood."""
     last = con.execute(
         "SELECT bookmark, kind FROM log.main.loads WHERE source = ? AND bookmark IS NOT NULL "
@@ -152,7 +155,7 @@ def _begin(con: Con, source: Source) -> tuple[int, Bookmark | None]:
     if last and last[0][1] != source.kind:
         message = f"this log already knows {source.name!r}, as a source of kind {last[0][1]}, not {source.kind}."
         raise LoadError(message, hint="give the new source a name of its own: name='…'")
-    bookmark = json.loads(last[0][0]) if last else None
+    bookmark = json.loads(last[0][0]) if last and not again else None
     con.execute("BEGIN")
     # A load that still says 'running' was killed: no two can hold the file.
     con.execute("UPDATE log.main.loads SET status = 'interrupted' WHERE status = 'running'")

@@ -6,12 +6,14 @@ import datetime as dt
 import importlib
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from workbench import _html
-from workbench.store.database import Database, query_error
+from workbench.store.database import Database
+from workbench.store.query import check_query, query_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +91,7 @@ class Table:
         def mapped(kind: pa.DataType) -> Any:
             return pd.ArrowDtype(kind) if pa.types.is_decimal(kind) else nullable.get(kind)
 
-        frame: pd.DataFrame = self.arrow().to_pandas(types_mapper=mapped)
+        frame: pd.DataFrame = _without_empty_places(self.arrow()).to_pandas(types_mapper=mapped)
         return frame
 
     def arrow(self) -> pa.Table:
@@ -110,6 +112,22 @@ class Table:
             {name: _plain(value) for name, value in zip(names, row, strict=True)}
             for row in con.fetchall()
         ]
+
+    def query(self, sql: str) -> Table:
+        """Ask on: a SELECT in which ``result`` means these rows.
+
+        Raises
+        ------
+        QueryError
+            The query is wrong, or would write.
+        """
+        check_query(sql)
+        setup = f"{self._setup or ''}; CREATE OR REPLACE TEMP VIEW result AS {self._query}".lstrip(
+            "; "
+        )
+        table = Table(self._database, sql, title=f"Query of {self.title}", setup=setup)
+        table._owner = self  # what these rows read from the workspace has to live on
+        return table
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -189,6 +207,8 @@ class Table:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return Decimal(_html.plain(value))
     return value.astimezone(dt.UTC) if isinstance(value, dt.datetime) and value.tzinfo else value
 
 
@@ -220,3 +240,20 @@ def _in_utc(schema: pa.Schema) -> pa.Schema:
             for field in schema
         ]
     )
+
+
+def _without_empty_places(found: pa.Table) -> pa.Table:
+    """Give decimal columns no more places than their values have, and two at least."""
+    import pyarrow as pa
+
+    for index, field in enumerate(found.schema):
+        if not pa.types.is_decimal(field.type):
+            continue
+        for scale in (places for places in (2, 4, 6, 9) if places < field.type.scale):
+            try:
+                narrow = found.column(index).cast(pa.decimal128(38, scale))  # refuses to round
+            except pa.ArrowInvalid:
+                continue
+            found = found.set_column(index, field.name, narrow)
+            break
+    return found

@@ -10,10 +10,11 @@ from typing import Any
 import duckdb
 
 from workbench._sql import any_of, ident, literal, text
-from workbench.errors import MomentError, QueryError, StreamNotFound, did_you_mean
+from workbench.errors import MomentError, StreamNotFound, did_you_mean
 from workbench.moments import Clock, Moment
-from workbench.store.database import Database, query_error
+from workbench.store.database import Database
 from workbench.store.fields import Field
+from workbench.store.query import check_query, query_error
 
 EVENTS = "log.main.events"
 
@@ -141,24 +142,12 @@ class View:
         return f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM {EVENTS} WHERE {self.filter}"
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a query of ours and return its rows.
-
-        Raises
-        ------
-        QueryError
-            It failed, as a condition of the user may make it.
-        """
-        try:
-            return self.database.cursor().execute(sql).fetchall()
-        except duckdb.Error as error:
-            raise query_error(error, sql) from error
+        """Run a query of ours and return its rows."""
+        return self.database.rows(sql)
 
     def remember(self, sql: str) -> list[tuple[Any, ...]]:
         """Like :meth:`rows`, but asked once for as long as nothing is written to the log."""
-        try:
-            return self.database.remember(sql)
-        except duckdb.Error as error:
-            raise query_error(error, sql) from error
+        return self.database.remember(sql)
 
     @property
     def count(self) -> int:
@@ -256,37 +245,12 @@ class View:
             hint="log.sql('SELECT DISTINCT stream_id FROM events') lists them",
         )
 
-    def check_query(self, sql: str) -> None:
-        """Check that a user's query reads, and only reads.
-
-        Raises
-        ------
-        QueryError
-            It is empty, more than one statement, or would write.
-        """
-        try:
-            statements = duckdb.extract_statements(sql)
-        except duckdb.Error as error:
-            raise query_error(error, sql) from error
-        if len(statements) != 1:
-            message = f"a query is one statement, and this is {len(statements)}."
-            raise QueryError(message)
-        if statements[0].type not in _READS:
-            message = f"log.sql only reads, and {statements[0].type.name} is no query."
-            raise QueryError(
-                message, hint="take the rows with .df() or .arrow() and write them where you like"
-            )
-
     def _try(self, sql: str, shown: str) -> None:
-        self.check_query(sql)
+        check_query(sql)
         try:
             self.database.cursor().execute(sql)
         except duckdb.Error as error:
             raise query_error(error, shown) from error
-
-
-#: Not EXPLAIN: with ANALYZE it runs what it explains.
-_READS: Sequence[duckdb.StatementType] = (duckdb.StatementType.SELECT,)
 
 
 def _listed(values: Sequence[str]) -> str:

@@ -1,0 +1,53 @@
+"""What a user may ask of a log: one statement that reads. And what is said when it goes wrong."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import duckdb
+
+from workbench.errors import LogCorrupt, QueryError
+
+DAMAGED: Final = re.compile("not a valid DuckDB|orrupt|Could not read enough")
+FROM_A_COPY: Final = "restore it from a copy, or load the sources again into a new file"
+
+#: Not EXPLAIN: with ANALYZE it runs what it explains.
+_READS: Final = (duckdb.StatementType.SELECT,)
+
+
+def check_query(sql: str) -> None:
+    """Check that a user's query reads, and only reads.
+
+    Raises
+    ------
+    QueryError
+        It is empty, more than one statement, or would write.
+    """
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise query_error(error, sql) from error
+    if len(statements) != 1:
+        message = f"a query is one statement, and this is {len(statements)}."
+        raise QueryError(message)
+    if statements[0].type not in _READS:
+        message = f"a query only reads, and {statements[0].type.name} is no query."
+        raise QueryError(
+            message, hint="take the rows with .df() or .arrow() and write them where you like"
+        )
+
+
+def query_error(error: duckdb.Error, sql: str) -> QueryError | LogCorrupt:
+    """Say what is wrong with a user's query; the text after the first line points at the place."""
+    if isinstance(error, duckdb.IOException | duckdb.SerializationException) and DAMAGED.search(
+        str(error)
+    ):
+        return LogCorrupt(
+            f"the log's file is damaged: {str(error).splitlines()[0]}", hint=FROM_A_COPY
+        )
+    shown = sql if len(sql) <= 200 else sql[:200] + " …"
+    return QueryError(
+        f"{str(error).rstrip()}\n  in: {shown}",
+        hint="the table is called events; log.sql('DESCRIBE events') lists its columns",
+    )
