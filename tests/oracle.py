@@ -480,12 +480,8 @@ def diff(
     events: Sequence[Mapping[str, Any]],
     stored: Mapping[Key, Stored],
     unit: str | None = None,
-    whole: int | None = None,
 ) -> dict[Key, Judged]:
-    """Judge every row of both sides by trying all states that it ever had.
-
-    ``unit`` is in what checkpoints count; ``whole`` is one position for the whole read model.
-    """
+    """Judge every row of both sides by trying all states that it ever had; checkpoints count in ``unit``."""
     everything = steps(projection, events)
     last_versions: dict[Key, int] = {}
     for event in events:
@@ -498,22 +494,23 @@ def diff(
         if now is None and key not in stored:
             continue
         if key not in stored:
-            unborn = whole is not None and had[0].position > whole
-            judged[key] = Judged("stale", len(had)) if unborn else Judged("missing")
+            judged[key] = Judged("missing")
             continue
         row, checkpoint = stored[key].row, stored[key].checkpoint
-        last = len(events) if unit == "position" else last_versions.get(key, 0)
+        last = len(events) if unit == "position" else last_versions.get(key)
         judged[key] = _judge(row, checkpoint if unit else None, had, unit or "version", last)
     return judged
 
 
-def _judge(row: Row, checkpoint: int | None, had: Sequence[Step], unit: str, last: int) -> Judged:
+def _judge(
+    row: Row, checkpoint: int | None, had: Sequence[Step], unit: str, last: int | None
+) -> Judged:
     now = had[-1].row if had else None
     equal = [n for n, step in enumerate(had, 1) if step.row == row]
     reached_head = checkpoint is None or (bool(had) and checkpoint >= getattr(had[-1], unit))
     if now == row and reached_head:
         return Judged("match")
-    if checkpoint is not None and now is not None and checkpoint > last:
+    if checkpoint is not None and last is not None and checkpoint > last:
         return Judged("ahead")
     reached = [
         n

@@ -267,6 +267,46 @@ def test_rows_that_are_younger_than_the_whole_read_model_are_not_missing(make_lo
     }  # fmt: skip
 
 
+def test_rows_that_were_ended_when_the_whole_read_model_was_taken_are_not_missing(
+    make_log: MakeLog,
+) -> None:
+    closed = {"stream_id": "a", "event_type": "Closed"}
+    log = make_log([deposit("a", 5), closed, deposit("a", 7), deposit("b", 1)])
+    stored = wb.read_model(pa.table({"stream_id": ["c"], "balance": [1]}), position=2)
+    diff = log.diff(BALANCE, stored)
+    assert classes(diff) == {"a": "stale", "b": "stale", "c": "orphaned"}
+    assert {row["stream_id"]: row["lag_events"] for row in diff.rows()} == {
+        "a": 1,
+        "b": 1,
+        "c": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(19, "stale"), (20, "match"), (29, "match"), (99, "ahead")]
+)
+def test_one_position_of_the_source_for_the_whole_read_model(
+    make_log: MakeLog, number: int, expected: str
+) -> None:
+    places = zip([*TWO, deposit("b", 1)], (10, 20, 30), strict=True)
+    log = make_log([{**one, "source_position": f"events/{place}"} for one, place in places])
+    balance = {"match": 12, "stale": 5, "ahead": 99}[expected]
+    stored = model([{"stream_id": "a", "balance": balance}], position=number, positions="source")
+    assert classes(log.diff(BALANCE, stored)) == {
+        "a": expected, "b": "missing" if expected == "ahead" else "stale",
+    }  # fmt: skip
+
+
+def test_a_state_without_a_version_or_a_time_borrows_none(make_log: MakeLog) -> None:
+    events = [
+        deposit("a", 5, 1, version=1),
+        deposit("a", 7, version=None),
+        deposit("a", 1, 9, version=None),
+    ]
+    row = only(make_log(events).diff(BALANCE, model([{"stream_id": "a", "balance": 12}])))
+    assert (row["class"], row["equals_version"], row["equals_position"]) == ("stale", None, 2)
+
+
 def test_a_moment_is_when_the_read_model_was_taken(make_log: MakeLog) -> None:
     log = make_log([*TWO, deposit("b", 1, 9)])
     stored = model([{"stream_id": "a", "balance": 5}])
@@ -628,7 +668,7 @@ def test_the_events_of_a_row_by_payload(make_log: MakeLog) -> None:
 
 def test_it_says_what_it_found_and_how_to_go_on(mixed: Any) -> None:
     for shown in (repr(mixed), mixed._repr_html_()):
-        assert "account_summary against balance" in shown
+        assert "account_summary against the replay of balance" in shown
         assert "corrupted" in shown
         assert ".cells()" in shown
     assert "match 1   stale 1   missing 1   orphaned 1   corrupted 1" in repr(mixed)

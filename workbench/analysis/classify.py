@@ -11,7 +11,8 @@ from typing import Final
 
 from workbench._sql import ident, text
 from workbench.analysis.compare import Column, Tolerance, paired, tolerances
-from workbench.analysis.definition import Definition, columns_of, history_rows, notes, replay_rows
+from workbench.analysis.definition import Definition, columns_of, history_rows, replay_rows
+from workbench.analysis.notes import notes
 from workbench.errors import ConfigError, did_you_mean
 from workbench.moments import Moment
 from workbench.sources.read_model import ReadModel
@@ -138,21 +139,37 @@ class Classification:
             return "version"
         return None if self.model.position is None else "position"
 
+    @property
+    def _whole(self) -> str | None:
+        """The one position of the whole read model, in this log; None where rows have their own, or none."""
+        given = self.model.position
+        if not isinstance(given, int) or self.model.positions == "log":
+            return str(given) if isinstance(given, int) else None
+        return (
+            f"(SELECT CASE WHEN {given} > max(number) THEN max(position) + 1 "
+            f"ELSE coalesce(arg_max(position, number) FILTER (number <= {given}), 0) END FROM ({self._numbers}))"
+        )
+
+    @property
+    def _numbers(self) -> str:
+        """A source's own numbers, which stand at the end of its coordinates: events/123."""
+        return (
+            f"SELECT try_cast(regexp_extract(source_position, '(\\d+)$', 1) AS BIGINT) AS number, position "
+            f"FROM {EVENTS} WHERE {self.view.filter}"
+        )
+
     def _checkpointed(self) -> str:
         """The stored rows with their checkpoint, in versions or in positions of this log, as ``checkpoint``."""
         if self._unit is None:
             return f"SELECT *, NULL::BIGINT AS wb_checkpoint FROM {self.stored}"
         if self._unit == "version":
             return f"SELECT *, CAST({ident(str(self.model.version))} AS BIGINT) AS wb_checkpoint FROM {self.stored}"
-        given = self.model.position
-        value = str(given) if isinstance(given, int) else f"CAST({ident(str(given))} AS BIGINT)"
+        if self._whole is not None:
+            return f"SELECT *, {self._whole} AS wb_checkpoint FROM {self.stored}"
+        value = f"CAST({ident(str(self.model.position))} AS BIGINT)"
         if self.model.positions == "log":
             return f"SELECT *, {value} AS wb_checkpoint FROM {self.stored}"
-        # A source's own numbers stand at the end of its coordinates: events/123.
-        numbers = (
-            f"SELECT try_cast(regexp_extract(source_position, '(\\d+)$', 1) AS BIGINT) AS number, position "
-            f"FROM {EVENTS} WHERE {self.view.filter}"
-        )
+        numbers = self._numbers
         # A number beyond the last one that is here stands for events that are not.
         place = (
             f"CASE WHEN wb_number > (SELECT max(number) FROM ({numbers})) THEN (SELECT max(position) + 1 FROM ({numbers})) "
@@ -167,7 +184,8 @@ class Classification:
         """The last version or position of each row in this log: a checkpoint beyond it is ahead of the log."""
         cut = self.view.until(self.moment)
         if self._unit == "position":
-            return f"SELECT {self.key_list}, (SELECT max(position) FROM {EVENTS} WHERE {cut.filter}) AS wb_last FROM {joined} WHERE in_replay"
+            # Of rows that the replay has not, too: they may come from events beyond.
+            return f"SELECT {self.key_list}, (SELECT coalesce(max(position), 0) FROM {EVENTS} WHERE {cut.filter}) AS wb_last FROM {joined}"
         if not self.definition.by_stream:
             return f"SELECT {self.key_list}, version AS wb_last FROM {joined} WHERE in_replay"
         suspects = f"SELECT {self.key_list} FROM {joined} WHERE NOT matches"
@@ -195,7 +213,7 @@ class Classification:
         )
         both = (
             f"SELECT {keys}, s.{ident(self.keys[0])} IS NOT NULL AS in_stored, r.{ident(self.keys[0])} IS NOT NULL AS in_replay, "
-            f"{pairs}, s.wb_checkpoint AS checkpoint, r.version, r.position "
+            f"{pairs}, {self._whole or 's.wb_checkpoint'} AS checkpoint, r.version, r.position "
             f"FROM ({self._checkpointed()}) s FULL JOIN {self.replayed} r ON {same}"
         )
         head = f"(checkpoint IS NULL OR checkpoint >= {self._unit})" if self._unit else "TRUE"
@@ -231,9 +249,9 @@ class Classification:
             for column in self.columns
         )
         parts = [
-            f"{self.key_list}, max(nth) AS last_nth, min(position) AS first_position, arg_max(valid_from, nth) AS last_time, min(valid_from) AS first_time",
+            f"{self.key_list}, max(nth) AS last_nth, min(position) AS first_position, arg_max_null(valid_from, nth) AS last_time, min(valid_from) AS first_time",
             *(
-                f"arg_max({what}, nth) FILTER (equal) AS equal_{short}"
+                f"arg_max_null({what}, nth) FILTER (equal) AS equal_{short}"
                 for short, what in (
                     ("nth", "nth"),
                     ("version", "version"),
@@ -253,7 +271,7 @@ class Classification:
             reached = f", h.{self._unit} <= j.checkpoint AS reached"
             parts += [
                 *(
-                    f"arg_max({what}, nth) FILTER (reached) AS reached_{short}"
+                    f"arg_max_null({what}, nth) FILTER (reached) AS reached_{short}"
                     for short, what in (
                         ("nth", "nth"),
                         ("version", "version"),
@@ -262,6 +280,7 @@ class Classification:
                         ("until", "valid_to"),
                     )
                 ),
+                "arg_max(is_end, nth) FILTER (reached) AS reached_is_end",
                 "coalesce(arg_max(equal, nth) FILTER (reached), FALSE) AS reached_equal",
                 "arg_max(state, nth) FILTER (reached AND NOT is_end) AS reached_state",
             ]
@@ -289,7 +308,7 @@ class Classification:
                     f"{nothing} AS {what}_nth, {nothing} AS {what}_version, {nothing} AS {what}_position, NULL::TIMESTAMPTZ AS {what}_time, NULL::TIMESTAMPTZ AS {what}_until"
                     for what in ("equal", "reached")
                 )
-                + f", FALSE AS reached_equal, NULL AS reached_state FROM {joined} LIMIT 0"
+                + f", FALSE AS reached_equal, FALSE AS reached_is_end, NULL AS reached_state FROM {joined} LIMIT 0"
             )
         else:
             judged = self._judged(joined, states)
@@ -301,18 +320,11 @@ class Classification:
             else "equal_{0}"
         )
         ahead = "checkpoint > wb_last" if unit else "FALSE"
-        not_yet = (
-            "first_position > checkpoint"
-            if unit == "position" and isinstance(self.model.position, int)
-            else "FALSE"
-        )
+        # The whole read model was taken before the row began, or while it was ended.
+        not_yet = "reached_nth IS NULL OR reached_is_end" if self._whole else "FALSE"
         proven = "equal_nth IS NOT NULL"
         if unit:
             proven = f"CASE WHEN checkpoint IS NULL THEN {proven} ELSE reached_equal END"
-        checkpoint = "checkpoint"
-        if unit == "position" and isinstance(self.model.position, int):
-            checkpoint = f"coalesce(checkpoint, {self.model.position})"
-            not_yet = f"first_position > {self.model.position}"
         classified = f"""
         SELECT *, CASE
             WHEN in_stored AND coalesce({ahead}, FALSE) THEN 'ahead'
@@ -350,7 +362,7 @@ class Classification:
             CASE WHEN class = 'stale' THEN coalesce({best.format("until")}, first_time) END AS stale_since,
             CASE WHEN class = 'stale' THEN last_nth - coalesce({best.format("nth")}, 0) END AS lag_events,
             CASE WHEN class = 'stale' THEN last_time - {best.format("time")} END AS lag_time,
-            {checkpoint} AS checkpoint, version, position, {pairs}
+            checkpoint, version, position, {pairs}
         FROM ({classified}) ORDER BY {rank("class")}, {self.key_list}"""
         same = ", ".join(
             f"{ident('stored_' + column.name)}, {ident('replayed_' + column.name)}"

@@ -12,7 +12,7 @@ from workbench.moments import Clock, Moment
 from workbench.projections.engines import duckdb_sql, python_fold
 from workbench.projections.fold import Fold
 from workbench.projections.projection import Projection
-from workbench.store.view import EVENTS, View
+from workbench.store.view import View
 
 Definition = Projection | Fold
 
@@ -97,50 +97,6 @@ def narrow_to_stream(view: View, definition: Definition, stream: str | None) -> 
             hint="narrow the log first: log.where(condition=…), or read all rows and filter",
         )
     return view.where(stream=stream)
-
-
-def notes(definition: Definition, view: View, moment: Moment, clock: Clock) -> list[str]:
-    """Say what a reader has to know: events that no handler takes, that have no key, or no time."""
-    found = []
-    if definition.types is not None:
-        known = {*definition.types, *definition.ignore}
-        scope = (
-            view
-            if definition.stream_type is None
-            else view.where(stream_type=definition.stream_type)
-        )
-        unknown = {kind: count for kind, count in scope.types.items() if kind not in known}
-        if unknown:
-            shown = ", ".join(f"{kind} ({count:,})" for kind, count in list(unknown.items())[:6])
-            more = f" and {len(unknown) - 6} more types" if len(unknown) > 6 else ""
-            found.append(
-                f"not applied, since {definition.name!r} does not name them: {shown}{more}"
-            )
-    if not definition.by_stream:
-        missing = " OR ".join(
-            f"{view.read(item).value} IS NULL" for item in definition.key.values()
-        )
-        types = view if definition.types is None else view.where(types=definition.types)
-        lost = view.rows(f"SELECT count(*) FROM {EVENTS} WHERE {types.filter} AND ({missing})")[0][
-            0
-        ]
-        if lost:
-            found.append(f"{lost:,} events have no {', '.join(definition.key)}, and touch no row")
-    if moment.time is not None:
-        untimed = view.without_time(clock)
-        if untimed:
-            found.append(f"{untimed:,} events do not say when they were {clock}, and are left out")
-    for item in definition.fields:
-        reader = view.read(item)
-        if reader.unusable is not None:
-            unusable = view.rows(
-                f"SELECT count(*) FROM {EVENTS} WHERE {view.filter} AND {reader.unusable}"
-            )[0][0]
-            if unusable:
-                found.append(
-                    f"{unusable:,} values of {item.name} are no {item.type}: columns that need them are NULL there"
-                )
-    return found
 
 
 def _fold_note(definition: Fold) -> str:

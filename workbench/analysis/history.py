@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from workbench._sql import ident, literal, text
 from workbench.analysis.buckets import choose
-from workbench.analysis.definition import Definition, check, history_rows, narrow_to_stream, notes
+from workbench.analysis.definition import Definition, check, history_rows, narrow_to_stream
 from workbench.analysis.kept import KeptTable
+from workbench.analysis.notes import notes
 from workbench.errors import ConfigError, did_you_mean
 from workbench.moments import Moment, Time, parse_time
 from workbench.store.table import Table

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from workbench._sql import ident
-from workbench.analysis.definition import Definition, check, narrow_to_stream, notes, replay_rows
+from workbench.analysis.definition import Definition, check, narrow_to_stream, replay_rows
 from workbench.analysis.kept import KeptTable
+from workbench.analysis.notes import notes
 from workbench.moments import Moment
 from workbench.store.view import View
 

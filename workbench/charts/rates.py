@@ -11,6 +11,7 @@ from workbench._sql import ident, text
 from workbench.analysis.rates import Rates
 from workbench.charts import theme
 from workbench.charts.data import POINTS, Rows, ask, inline
+from workbench.charts.groups import colours, places
 from workbench.charts.words import counted, heading, labels, said, span, stamp
 
 STACK_HEIGHT: Final = 200
@@ -38,12 +39,14 @@ def rates(result: Rates) -> alt.VConcatChart:
         type="nominal",
         sort=None,
         scale=alt.Scale(
-            domain=list(named.values()), range=theme.colours(len(named), other=result.gathered)
+            domain=list(named.values()),
+            range=colours(places(result, result.by, list(named), others=result.gathered)),
         ),
         legend=None,
     )
     title, lines = _words(result, rows, merged)
-    data = inline(_stacked(rows, named))
+    bars = _stacked(rows, named)
+    data = inline(bars)
     x = alt.X("moment", type="temporal", scale=alt.Scale(type="utc"), title=None)
     tooltip = [
         alt.Tooltip("when", type="nominal", title="from"),
@@ -60,7 +63,7 @@ def rates(result: Rates) -> alt.VConcatChart:
                 "base",
                 type="quantitative",
                 title=f"events per {_step(result, merged)}",
-                axis=alt.Axis(tickMinStep=1),
+                axis=theme.value_axis([bar["top"] for bar in bars], ticks=6),
             ),
             y2="top",
             color=colour,

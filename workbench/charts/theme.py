@@ -7,6 +7,8 @@ colour blindness can tell apart; no chart tells anything by colour alone.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any, Final
 
 import altair as alt
@@ -23,7 +25,7 @@ FONT: Final = "sans-serif"  # an unknown family drops all text from the PNG: nam
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
 
-#: Groups that have no colour of their own, most frequent first; after six, darker ones of the same hues.
+#: Groups, by their places (see `groups`); after six, darker ones of the same hues.
 GROUPS: Final = (
     *(BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE),
     *("#00405F", "#7F5800", "#00583F", "#7A3600", "#7D97A8", "#7B3F61"),
@@ -51,12 +53,6 @@ _TIME_LABEL: Final = (
 )
 
 
-def colours(count: int, *, other: bool = False) -> list[str]:
-    """Return colours for so many groups, most frequent first; the last may be the gathered others."""
-    named = count - other
-    return [GROUPS[index % len(GROUPS)] for index in range(named)] + [OTHER] * other
-
-
 def time_axis(*, bare: bool = False) -> alt.Axis:
     """Write times in UTC on a clock of 24 hours, each as far as it says something."""
     if bare:
@@ -64,14 +60,15 @@ def time_axis(*, bare: bool = False) -> alt.Axis:
     return alt.Axis(tickCount=8, labelExpr=_TIME_LABEL)
 
 
-def value_axis(values: list[Any]) -> alt.Axis:
-    """Write few values along a low axis; small counts get whole numbers, for there is no half event."""
+def value_axis(values: Iterable[Any], *, ticks: int = 4) -> alt.Axis:
+    """Write about so many values along an axis; small counts get whole numbers, for there is no half event."""
     known = [value for value in values if value is not None]
-    if known and all(isinstance(value, int) for value in known):
-        low, high = min(0, *known), max(0, *known)
-        if high - low <= 4:
+    if known and all(math.isfinite(value) and value % 1 == 0 for value in known):
+        low, high = int(min(0, *known)), int(max(0, *known))
+        # One by one, since Vega's tickMinStep does not hold for small numbers.
+        if high - low <= ticks:
             return alt.Axis(values=list(range(low, high + 1)), format="d")
-    return alt.Axis(tickCount=4)
+    return alt.Axis(tickCount=ticks)
 
 
 def panel_title(text: str) -> alt.TitleParams:

@@ -14,6 +14,7 @@ from workbench._sql import ident
 from workbench.analysis.timeline import Timeline
 from workbench.charts import theme
 from workbench.charts.data import POINTS, Rows, ask, inline
+from workbench.charts.groups import colours, places, shapes
 from workbench.charts.words import counted, heading, labels, number, said, short, span, stamp
 from workbench.errors import ConfigError, did_you_mean
 
@@ -255,7 +256,8 @@ def _events(events: Rows, kinds: dict[str, str], reading: _Reading) -> alt.Chart
         peaks[row["label"]] = max(row["events"], peaks.get(row["label"], 0))
     for row in rows:
         row["part"] = round(row["events"] / peaks[row["label"]], 3)
-    colours = theme.colours(len(order), other=len(kinds) > len(order))
+    others = len(kinds) > len(order)
+    found = places(reading.result, "event_type", list(kinds)[: len(order)], others=others)
     y = alt.Y(
         "label",
         type="nominal",
@@ -264,7 +266,7 @@ def _events(events: Rows, kinds: dict[str, str], reading: _Reading) -> alt.Chart
         axis=alt.Axis(domain=False, ticks=False, grid=not reading.sliced, **theme.ROW_LABELS),
     )
     colour = alt.Color(
-        "label", type="nominal", legend=None, scale=alt.Scale(domain=order, range=colours)
+        "label", type="nominal", legend=None, scale=alt.Scale(domain=order, range=colours(found))
     )
     tooltip = [alt.Tooltip("type", type="nominal"), *_tooltip(reading)]
     chart = alt.Chart().encode(x=_x(reading, bare=bool(reading.columns)), y=y, color=colour)
@@ -274,10 +276,12 @@ def _events(events: Rows, kinds: dict[str, str], reading: _Reading) -> alt.Chart
             tooltip=[*tooltip, alt.Tooltip("events", type="quantitative", format=",d")],
         )
     else:
-        shapes = [theme.SHAPES[index % len(theme.SHAPES)] for index in range(len(order))]
         drawn = chart.mark_point(filled=True, opacity=0.85, size=50).encode(
             shape=alt.Shape(
-                "label", type="nominal", legend=None, scale=alt.Scale(domain=order, range=shapes)
+                "label",
+                type="nominal",
+                legend=None,
+                scale=alt.Scale(domain=order, range=shapes(found)),
             ),
             tooltip=[*tooltip, alt.Tooltip("actor", type="nominal")],
         )

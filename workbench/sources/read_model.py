@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from workbench._sql import ident, text
 from workbench.errors import ConfigError, SourceError, did_you_mean
+from workbench.store.table import Table
 
 Positions = Literal["log", "source"]
 
@@ -66,10 +67,8 @@ class ReadModel:
             return read_table(origin, table=self.table, query=self.query)
         if isinstance(origin, str | Path):
             return _read_path(Path(origin), self)
-        if hasattr(origin, "arrow") and callable(origin.arrow):  # one of our own results
-            found = origin.arrow()
-            if isinstance(found, pa.Table):
-                return found
+        if isinstance(origin, Table):
+            return origin.arrow()
         if hasattr(origin, "__arrow_c_stream__"):  # pandas, polars, Arrow, DuckDB relations
             try:
                 rows = pa.table(origin)
