@@ -123,32 +123,33 @@ found.chart()
 # The account that we followed is among the corrupted rows. What is stored, and what should be?
 
 # %% tags=["cells"]
-found.cells().df().query("account_id == @account")
+found.cells().query(f"FROM result WHERE account_id = '{account}'")
 
 # %% [markdown]
 # The table counts one transaction too few, and its balance is too low. By how much?
 
 # %%
-row = next(row for row in found.of("corrupted").rows() if row["account_id"] == account)
+row = found.row(account)
 difference = row["replayed_current_balance"] - row["stored_current_balance"]
-f"{difference:.2f}"
+difference
 
 # %% [markdown]
-# Is there an event of this account with exactly that amount? `where` narrows a log. What comes back has the
-# same verbs, so we can ask it anything.
+# Is there an event of this account with exactly that amount? `events` gives those behind one row, and `query`
+# asks on: `result` means the rows of the result that it is asked of.
 
 # %% tags=["suspect"]
-suspects = log.where(stream=account, condition=f"(data->>'amount')::DECIMAL(18,2) = {difference}")
-suspects.sql(
-    "SELECT position, version, event_type, occurred_at, data->>'amount' AS amount FROM events"
-)
+suspects = found.events(account).query(f"""
+    SELECT position, version, event_type, occurred_at, data->>'amount' AS amount
+    FROM result WHERE amount::DECIMAL(18,2) = {difference}
+""")
+suspects
 
 # %% [markdown]
 # There is one, a deposit. If the bank's program never applied it, then a replay *without* it must give exactly
-# what is stored, column by column:
+# what is stored, column by column. `where` narrows a log, and what comes back has the same verbs:
 
 # %% tags=["proof"]
-suspect = suspects.sql("SELECT position FROM events").rows()[0]["position"]
+suspect = suspects.rows()[0]["position"]
 without = log.where(condition=f"position <> {suspect}")
 rebuilt = without.replay(account_summary, stream=account).rows()[0]
 {column: rebuilt[column] == row[f"stored_{column}"] for column in found.compared}

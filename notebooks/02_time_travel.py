@@ -64,7 +64,7 @@ noon = "2026-03-31T12:00Z"
 
 def balance(**moment):
     row = log.replay(accounts, noon, stream="acc-000209", **moment).rows()[0]
-    return f"{row['balance']:.2f}"
+    return str(row["balance"])
 
 
 {
@@ -80,7 +80,7 @@ def balance(**moment):
 # recorded clock, and show the very day on which the bank learnt better. An auditor who asks "why did your March
 # report say something else?" has the answer in one cell.
 #
-# Which accounts are affected? A result carries the SQL that makes it, so one question can be built from others:
+# Which accounts are affected? A result carries the SQL that makes it, so one question can be built from two others:
 
 # %% tags=["affected"]
 known = log.replay(accounts, noon, clock="recorded")
@@ -99,13 +99,14 @@ log.sql(f"""
 #
 # A replay is the state at one moment. A **history** is every state that there ever was, each with the interval in
 # which it held: from `valid_from` (included) until `valid_to` (not included; NULL means it still holds). Here
-# are the last states of an account that got into trouble in the summer:
+# are the last states of an account that got into trouble in the summer. `query` asks a result on, in SQL, and calls
+# its rows `result`:
 
 # %% tags=["history"]
 history = log.history(accounts)
-log.sql(f"""
+history.query("""
     SELECT valid_from, valid_to, version, event_type, balance, refused, frozen
-    FROM ({history.sql}) WHERE account_id = 'acc-000452' AND version > 28 ORDER BY version
+    FROM result WHERE account_id = 'acc-000452' AND version > 28 ORDER BY version
 """)
 
 # %% [markdown]
@@ -120,16 +121,14 @@ log.timeline("acc-000452", accounts).chart()
 # %% tags=["same"]
 cut = history.at(noon)
 replayed = log.replay(accounts, noon, clock="recorded")
-columns = "account_id, owner, balance, refused, frozen, version"
-len(
-    log.sql(
-        f"(SELECT {columns} FROM ({cut.sql}) EXCEPT SELECT {columns} FROM ({replayed.sql})) UNION ALL "
-        f"(SELECT {columns} FROM ({replayed.sql}) EXCEPT SELECT {columns} FROM ({cut.sql}))"
-    )
+columns = (
+    "SELECT account_id, owner, balance, refused, frozen, version FROM result ORDER BY account_id"
 )
+same = cut.query(columns).rows() == replayed.query(columns).rows()
+same
 
 # %% [markdown]
-# No row of one is absent from the other.
+# Row for row, and to the last cent.
 #
 # Added up over all accounts, a history becomes a portfolio. All money in the bank:
 
@@ -162,10 +161,10 @@ log.sql("""
 # together, and how much was out of their reach?
 
 # %% tags=["frozen"]
-log.sql(f"""
+history.query("""
     SELECT account_id, any_value(owner) AS owner, min(valid_from) AS first_frozen,
            round(sum(epoch(valid_to - valid_from)) / 3600, 1) AS hours, max(balance) AS most_on_it
-    FROM ({history.sql}) WHERE frozen > 0 AND valid_to IS NOT NULL
+    FROM result WHERE frozen > 0 AND valid_to IS NOT NULL
     GROUP BY account_id ORDER BY hours DESC LIMIT 5
 """)
 
@@ -232,17 +231,17 @@ falls = wb.Fold(
 falls
 
 # %% [markdown]
-# It has the same verbs as a projection, and goes to pandas like everything else. The five deepest falls:
+# It has the same verbs as a projection, and can be asked on in the same way. The five deepest falls:
 
 # %% tags=["falls"]
-fallen = log.replay(falls).df().astype({"balance": float, "highest": float, "deepest_fall": float})
-fallen.nlargest(5, "deepest_fall")
+deepest = log.replay(falls).query("FROM result ORDER BY deepest_fall DESC LIMIT 5")
+deepest
 
 # %% [markdown]
 # The last of these, step by step:
 
 # %% tags=["chart"]
-account = fallen.nlargest(5, "deepest_fall")["account_id"].iloc[-1]
+account = deepest.rows()[-1]["account_id"]
 log.timeline(account, falls).chart()
 
 # %% [markdown]

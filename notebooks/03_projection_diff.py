@@ -46,21 +46,23 @@ found
 #
 # ## 2. Stale: late, not wrong
 #
-# A stale row equals what the replay gave at an earlier event. `equals_version` says which, and `lag_events` how
-# many events it is behind. Since when? The history knows until when that earlier state was the right one.
+# A stale row equals what the replay gave at an earlier event. `equals_version` says which, `stale_since` until when
+# that state was the right one, and `lag_events` how many events have come since. `query` asks a result on, in SQL,
+# and calls its rows `result`; `df` gives all of them to pandas:
 
 # %% tags=["stale"]
-stale = found.of("stale").df()[["account_id", "equals_version", "version", "lag_events"]]
-states = log.history(account_summary).df()[["account_id", "version", "valid_to"]]
-states = states.rename(columns={"version": "equals_version", "valid_to": "late_since"})
-stale.merge(states, on=["account_id", "equals_version"])
+stale = found.of("stale")
+stale.query("""
+    SELECT account_id, equals_version, version, stale_since, lag_events
+    FROM result ORDER BY stale_since
+""").df()
 
 # %% [markdown]
 # Some rows have no version on the side of the replay. Their accounts were closed, so the events give no row any
 # more; the projector stopped just before it heard of that:
 
 # %% tags=["closed"]
-closed = stale.query("version.isna()")["account_id"].tolist()
+closed = [row["account_id"] for row in stale.rows() if row["version"] is None]
 log.where(stream=closed, types="AccountClosed").sql(
     "SELECT stream_id, version, event_type, recorded_at, data->>'reason' AS reason FROM events"
 )
@@ -100,7 +102,7 @@ for column in found.compared:
 
 
 def class_of(model):
-    return log.diff(account_summary, model).df().set_index("account_id").loc[victim, "class"]
+    return log.diff(account_summary, model).row(victim)["class"]
 
 
 {
@@ -118,13 +120,13 @@ def class_of(model):
 # nothing in the log explains them.
 
 # %% tags=["missing"]
-missing = found.of("missing").df()["account_id"].tolist()
+missing = [row["account_id"] for row in found.of("missing").rows()]
 log.where(stream=missing).sql(
     "SELECT stream_id, count(*) AS events, max(recorded_at) AS latest FROM events GROUP BY ALL ORDER BY ALL"
 )
 
 # %% tags=["orphaned"]
-orphans = found.of("orphaned").df()["account_id"].tolist()
+orphans = [row["account_id"] for row in found.of("orphaned").rows()]
 orphans, len(log.where(stream=orphans))
 
 # %% [markdown]
@@ -156,25 +158,26 @@ account = "acc-000774"
 log.timeline(account, account_summary).chart()
 
 # %% tags=["one-row"]
-found.cells().df().query("account_id == @account")
+found.cells().query(f"FROM result WHERE account_id = '{account}'")
 
 # %% [markdown]
-# One transaction too few. Read the timeline for an event whose amount is just what the balance lacks:
+# One transaction too few. `events` gives those behind a row. Is there one whose amount is just what the balance lacks?
 
 # %% tags=["suspect"]
-row = next(row for row in found.of("corrupted").rows() if row["account_id"] == account)
+row = found.row(account)
 lacking = row["replayed_current_balance"] - row["stored_current_balance"]
-suspects = log.where(stream=account, condition=f"(data->>'amount')::DECIMAL(18,2) = {lacking}")
-suspects.sql(
-    "SELECT position, version, event_type, recorded_at, actor, data->>'amount' AS amount FROM events"
-)
+suspects = found.events(account).query(f"""
+    SELECT position, version, event_type, recorded_at, actor, data->>'amount' AS amount
+    FROM result WHERE amount::DECIMAL(18,2) = {lacking}
+""")
+suspects
 
 # %% [markdown]
 # A suspicion is not yet a cause. Replay the account *without* that event: if the projector skipped it, the
 # result must equal the stored row in every column.
 
 # %% tags=["proof"]
-position = suspects.sql("SELECT position FROM events").rows()[0]["position"]
+position = suspects.rows()[0]["position"]
 without = log.where(condition=f"position <> {position}").replay(account_summary, stream=account)
 rebuilt = without.rows()[0]
 position, all(rebuilt[column] == row[f"stored_{column}"] for column in found.compared)
@@ -193,15 +196,15 @@ def explained(row):
     """Look for events whose effect, left out or had twice, makes the stored row of the right one."""
     account = row["account_id"]
     off = row["stored_current_balance"] - row["replayed_current_balance"]
-    same_amount = f"(data->>'amount')::DECIMAL(18,2) = {abs(off)}"
-    for event in log.where(stream=account, condition=same_amount).df().to_dict("records"):
+    same_amount = f"FROM result WHERE (data->>'amount')::DECIMAL(18,2) = {abs(off)}"
+    for event in found.events(account).query(same_amount).rows():
         others = log.where(condition=f"position <> {event['position']}")
         rest = others.replay(account_summary, stream=account).rows()[0]
         effect = {name: row[f"replayed_{name}"] - rest[name] for name in numbers}
         change = {name: row[f"stored_{name}"] - row[f"replayed_{name}"] for name in numbers}
         for what, times in [("skipped", -1), ("applied twice", 1)]:
             if change == {name: times * value for name, value in effect.items()}:
-                cause = {"account_id": account, "what": what, "off_by": f"{off:.2f}"}
+                cause = {"account_id": account, "what": what, "off_by": off}
                 yield cause | {name: event[name] for name in about}
 
 
@@ -248,13 +251,11 @@ tolerant = log.diff(
 import tempfile
 from pathlib import Path
 
-from workbench import charts
-
 folder = Path(tempfile.mkdtemp(prefix="workbench-"))
 found.cells().df().to_csv(folder / "cells.csv", index=False)
 causes.to_csv(folder / "causes.csv", index=False)
 found.df().to_parquet(folder / "diff.parquet")
-charts.save(found.chart(), folder / "diff.html")
+wb.charts.save(found.chart(), folder / "diff.html")
 sorted(file.name for file in folder.iterdir())
 
 # %% [markdown]

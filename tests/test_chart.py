@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -204,6 +206,30 @@ def test_the_menu_of_a_chart_sends_its_data_nowhere(make_log: MakeLog) -> None:
     assert actions["editor"] is False
 
 
+def pixels(picture: bytes) -> bytes:
+    """The rows of a PNG, unpacked; its header has to be right for them."""
+    found, at = b"", 8
+    while at < len(picture):
+        size = int.from_bytes(picture[at : at + 4], "big")
+        kind, body = picture[at + 4 : at + 8], picture[at + 8 : at + 8 + size]
+        assert zlib.crc32(kind + body) == int.from_bytes(
+            picture[at + 8 + size : at + 12 + size], "big"
+        )
+        found += body if kind == b"IDAT" else b""
+        at += 12 + size
+    return zlib.decompress(found)
+
+
+def test_a_picture_is_packed_again_without_changing_it(make_log: MakeLog) -> None:
+    spec = make_log(events(20)).rates().chart().to_dict()
+    raw = vl_convert.vegalite_to_png(renderer.as_version_5(spec), vl_version="5.8", scale=2)
+    packed = renderer.png(spec)
+    assert len(packed) < len(raw) / 2
+    assert packed[:33] == raw[:33]  # signature and header
+    assert pixels(packed) == pixels(raw)
+    assert packed == renderer.png(spec)
+
+
 def test_a_chart_of_the_users_own_with_data_behind_a_url_still_shows() -> None:
     chart = alt.Chart("https://example.invalid/x.csv").mark_point().encode(x="a:Q")
     bundle, _ = renderer.render(chart.to_dict())
@@ -298,6 +324,69 @@ def test_too_many_buckets_are_drawn_together_and_the_subtitle_says_so(make_log: 
     assert "3 buckets of 1 minute are drawn as one" in subtitle(chart)
 
 
+# -- colours of groups ---------------------------------------------------------------------------
+
+
+def coloured(chart: Chart) -> dict[str, str]:
+    """Event type -> its colour."""
+    panels = chart.to_dict()["vconcat"]
+    scale = next(
+        panel["encoding"]["color"]["scale"]
+        for panel in panels
+        if "color" in panel.get("encoding", {})
+    )
+    return {
+        label.rpartition(" · ")[0]: colour
+        for label, colour in zip(scale["domain"], scale["range"], strict=True)
+    }
+
+
+def test_a_type_has_one_colour_in_all_charts_of_a_log(make_log: MakeLog) -> None:
+    rows = events(60, ("A", "A", "A", "B", "B", "C"), stream="s")
+    rows += events(10, ("C", "C", "B", "D"), stream="other way round")
+    log = make_log(rows)
+    everywhere = coloured(log.rates().chart())
+    assert len(set(everywhere.values())) == 4
+    for narrowed in (
+        log.timeline("s").chart(),
+        log.timeline("other way round").chart(),
+        log.where(types=["D", "C"]).rates().chart(),
+        log.where(stream="other way round").rates(top=1).chart(),
+    ):
+        shown = coloured(narrowed)
+        rest = {kind: colour for kind, colour in shown.items() if not kind.startswith("other (")}
+        assert rest.items() <= everywhere.items()
+        assert all(shown[kind] == theme.OTHER for kind in shown.keys() - rest.keys())
+
+
+def test_a_type_has_one_shape_in_all_timelines(make_log: MakeLog) -> None:
+    rows = [*events(9, ("A", "A", "B"), stream="s"), *events(3, ("B", "B", "A"), stream="t")]
+    log = make_log(rows)
+    shapes = [
+        dict(
+            zip(
+                (label[0] for label in shape["domain"]),
+                shape["range"],
+                strict=True,
+            )
+        )
+        for shape in (
+            log.timeline(stream).chart().to_dict()["vconcat"][0]["encoding"]["shape"]["scale"]
+            for stream in ("s", "t")
+        )
+    ]
+    assert shapes[0] == shapes[1] == {"A": "circle", "B": "square"}
+
+
+def test_rare_types_of_a_rich_log_take_colours_that_are_free(make_log: MakeLog) -> None:
+    rows = events(200, tuple(f"T{number:02d}" for number in range(40)))
+    rows += events(12, ("T00", "T30", "T31", "T39"), stream="rare")
+    log = make_log(rows)
+    shown = coloured(log.timeline("rare").chart())
+    assert len(set(shown.values())) == 4
+    assert shown["T00"] == coloured(log.rates().chart())["T00"]
+
+
 # -- timeline ------------------------------------------------------------------------------------
 
 
@@ -349,14 +438,64 @@ def test_options_that_mean_nothing_are_refused(make_log: MakeLog, options: Any) 
 # -- portfolio -----------------------------------------------------------------------------------
 
 
-def test_a_portfolio_is_thinned_out_but_keeps_its_end(make_log: MakeLog) -> None:
-    log = make_log(events(1000))
-    over_time = log.history(SUMMARY).over_time("balance", every="1 minute")
-    chart = over_time.chart()
-    points = values_of(chart)[0]
-    assert len(points) <= POINTS
-    assert Decimal(str(points[-1]["total"])) == over_time.rows()[-1]["total"]
-    assert f"{len(points)} of 1,000 moments are drawn" in subtitle(chart)
+def balances(log: wb.EventLog, *, low: int, high: int) -> Table:
+    """What ``over_time`` gives: 5,000 minutes of 10, but in one `low` and in one `high`."""
+    return log.sql(
+        "SELECT '2026-06-01T00:00Z'::TIMESTAMPTZ + to_minutes(n::BIGINT) AS moment, "
+        f"CASE n WHEN 1234 THEN {low} WHEN 4321 THEN {high} ELSE 10 END::DECIMAL(18, 2) AS total, "
+        "1 AS rows FROM range(5000) t(n)"
+    )
+
+
+def test_a_portfolio_gathers_many_moments_and_loses_no_peak(make_log: MakeLog) -> None:
+    chart = balances(make_log([]), low=3, high=99).chart()
+    slices = values_of(chart)[0]
+    assert len(slices) <= POINTS
+    assert {row["total"] for row in slices} == {10}  # the line alone would not show them
+    assert min(row["low_total"] for row in slices) == 3
+    assert max(row["high_total"] for row in slices) == 99
+    assert f"5,000 moments, gathered in {POINTS} slices" in subtitle(chart)
+
+
+def test_a_band_lies_where_its_peak_is(make_log: MakeLog) -> None:
+    slices = values_of(balances(make_log([]), low=10, high=99).chart())[0]
+    (band,) = [row for row in slices if row["low_total"] < row["high_total"]]
+    peak = dt.datetime(2026, 6, 1, tzinfo=dt.UTC) + dt.timedelta(minutes=4321)
+    assert band["from"] <= peak.timestamp() * 1000 < band["until"]
+
+
+def test_a_slice_begins_with_what_the_one_before_it_left(make_log: MakeLog) -> None:
+    """A rise between two slices is in the band of the second."""
+    over_time = make_log(events(1000)).history(SUMMARY).over_time("events_seen", every="1 minute")
+    slices = values_of(over_time.chart())[0]
+    assert [row["low_total"] for row in slices[1:]] == [row["total"] for row in slices[:-1]]
+    assert slices[-1]["total"] == over_time.rows()[-1]["total"] == 1000
+
+
+def test_few_moments_are_drawn_one_by_one(make_log: MakeLog) -> None:
+    over_time = make_log(events(50)).history(SUMMARY).over_time("balance", every="1 minute")
+    points = values_of(over_time.chart())[0]
+    assert [Decimal(str(row["total"])) for row in points] == [
+        row["total"] for row in over_time.rows()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0, 1, None], [0, 1]),
+        ([Decimal("2.00"), Decimal(0)], [0, 1, 2]),
+        ([-1, 2], [-1, 0, 1, 2]),
+        ([0], [0]),
+    ],
+)
+def test_small_counts_have_whole_numbers_on_their_axis(values: Any, ticks: list[int]) -> None:
+    assert theme.value_axis(values).to_dict()["values"] == ticks
+
+
+@pytest.mark.parametrize("values", [[0, 5], [0.5, 1], [Decimal("0.5")], [float("inf"), 1], []])
+def test_other_values_have_ticks_where_they_fall(values: Any) -> None:
+    assert theme.value_axis(values).to_dict() == {"tickCount": 4}
 
 
 def test_a_history_asks_which_column_to_draw(make_log: MakeLog) -> None:

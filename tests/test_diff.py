@@ -109,7 +109,7 @@ KEYS = {
     ],
 )  # fmt: skip
 @given(data=st.data())
-@oracle.examples(20)
+@oracle.examples(14)
 def test_a_diff_says_what_trying_every_state_says(
     key: str, unit: str | None, data: st.DataObject
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_diff_says_what_trying_every_state_says(
 
 
 @given(data=st.data())
-@oracle.examples(20)
+@oracle.examples(14)
 def test_a_row_that_equals_an_earlier_state_is_stale_whatever_else_happened(
     data: st.DataObject,
 ) -> None:
@@ -156,7 +156,7 @@ def test_a_row_that_equals_an_earlier_state_is_stale_whatever_else_happened(
 
 
 @given(data=st.data(), position=st.integers(0, 40))
-@oracle.examples(20)
+@oracle.examples(14)
 def test_a_read_model_taken_at_a_position_lags_and_nothing_else(
     data: st.DataObject, position: int
 ) -> None:

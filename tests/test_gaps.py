@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import workbench as wb
 from tests.fix_postgres import (
+    FILL,
     REFERENCE_TABLE,
     Store,
     fresh_database,
@@ -202,6 +203,32 @@ def test_huge_jump_is_one_range(store: Store, log: wb.EventLog) -> None:
     gap = only_gap(loaded)
     assert (gap["position"], gap["to"], gap["state"]) == (2, 4_000_000_000_000, "dead")
     assert loaded.report.watermark == "position 4000000000001"
+
+
+def test_next_load_reads_holes_and_news_alone(each_store: Store, log: wb.EventLog) -> None:
+    """At this size, and with more than a few holes, the planner would rather read the whole table."""
+    each_store.execute(FILL.format(60_000))
+    each_store.execute("VACUUM ANALYZE events")
+    with open_transaction(each_store) as slow, each_store.connect() as quick:
+        for version in range(8):
+            each_store.append(slow, "slow", version)
+            each_store.append(quick, "quick", version)
+        load(log, each_store.source())
+        before = rows_read(each_store)
+        slow.commit()
+        assert load(log, each_store.source()).stored == 8
+        assert rows_read(each_store) - before < 100
+
+
+def rows_read(store: Store) -> int:
+    """How many rows of the table the server has read, once all loading sessions have told theirs."""
+    running = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'workbench'"
+    while store.execute(running) != [(0,)]:
+        time.sleep(0.02)
+    ((count,),) = store.execute(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'events'"
+    )
+    return int(count)
 
 
 # -- when nothing can be proven ------------------------------------------------------------------

@@ -201,6 +201,6 @@ def test_html_needs_no_script_and_says_what_text_says(make_log: MakeLog) -> None
     log = make_log([event("a", 1, 1), event("a", 5, 2)])
     html = log._repr_html_()
     assert "<script" not in html
-    for part in ("2 in 1 streams", "3 versions are missing inside streams", "Happened"):
+    for part in ("2 in 1 stream", "3 versions are missing inside streams", "Happened"):
         assert part in html
         assert part in repr(log)

@@ -52,7 +52,7 @@ def balances(history: Any, stream: str = "a") -> list[tuple[Any, Any, Any]]:
 
 @pytest.mark.parametrize("key", oracle.KEYS)
 @given(events=oracle.event_lists(), at=CLOCKS)
-@oracle.examples(15)
+@oracle.examples(10)
 def test_a_history_holds_every_state_that_loops_find(
     key: str, events: list[dict[str, Any]], at: At
 ) -> None:
@@ -81,7 +81,7 @@ def test_a_history_holds_every_state_that_loops_find(
 
 
 @given(events=oracle.event_lists(), at=CLOCKS)
-@oracle.examples(20)
+@oracle.examples(14)
 def test_the_states_of_a_row_follow_each_other_without_overlap(
     events: list[dict[str, Any]], at: At
 ) -> None:
@@ -97,7 +97,7 @@ def test_the_states_of_a_row_follow_each_other_without_overlap(
 
 
 @given(events=oracle.event_lists(), n=st.integers(-1, 21))
-@oracle.examples(25)
+@oracle.examples(14)
 def test_a_state_at_a_time_is_the_replay_as_of_it_where_the_clock_runs_forwards(
     events: list[dict[str, Any]], n: int
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_state_at_a_time_is_the_replay_as_of_it_where_the_clock_runs_forwards(
 
 
 @given(events=oracle.event_lists(most=25), step=st.integers(1, 9))
-@oracle.examples(20)
+@oracle.examples(14)
 def test_over_time_adds_up_the_states_at_the_end_of_each_bucket(
     events: list[dict[str, Any]], step: int
 ) -> None:
@@ -128,7 +128,8 @@ def test_over_time_adds_up_the_states_at_the_end_of_each_bucket(
     moments = [row["moment"] for row in found]
     assert moments == sorted(set(moments))
     for bucket in found:
-        before = bucket["moment"] - dt.timedelta(microseconds=1)
+        # A bucket ends before its moment; the last one ends with the last change.
+        before = bucket["moment"] - dt.timedelta(microseconds=bucket["moment"] != moments[-1])
         there = [
             row
             for row in rows

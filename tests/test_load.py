@@ -148,7 +148,7 @@ def test_positions_count_up_without_holes_over_batches_and_loads() -> None:
     settles=st.booleans(),
     kind=st.sampled_from([SourceUnavailable, KeyboardInterrupt, RuntimeError]),
 )
-@oracle.examples(25)
+@oracle.examples(15)
 def test_loads_that_break_are_in_the_end_one_load(
     rows: int, breaks: list[int], settles: bool, kind: type[BaseException]
 ) -> None:

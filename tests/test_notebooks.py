@@ -211,6 +211,7 @@ def test_start_traces_a_row_to_the_event_that_was_skipped(
         ("second-load", 0, 0, 0, 0),
         ("third-load", 1, 3, 1, 1),
         ("fourth-load", 0, 3, 0, 3),
+        ("half-mapping", 0, 2, 0, 2),
         ("mapping", 2, 2, 0, 0),
         ("checkout", 9_000, 9_000, 0, 0),
     ],
@@ -254,7 +255,7 @@ def test_load_keeps_what_it_rejects(run: Run) -> None:
 def test_load_adds_up(run: Run) -> None:
     rows = run("01_load").rows("sums")
     assert len(rows) == 4
-    assert {row["adds_up"] for row in rows} == {"True"}
+    assert {row["adds_up"] for row in rows} == {"true"}
 
 
 def test_load_asks_for_a_mapping_and_takes_it(run: Run) -> None:
@@ -281,7 +282,7 @@ def test_load_shows_no_password(run: Run) -> None:
 
 def test_load_keeps_everything_in_the_file(run: Run) -> None:
     events = 3 + 1 + 2 + BUNDLED["checkout"]["events"]
-    assert run("01_load").value("reopened") == (events, 4, 1)
+    assert run("01_load").value("reopened") == (events, 6, 1)
 
 
 # -- 02_time_travel ------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ def test_history_tells_the_account_as_the_prose_does(run: Run) -> None:
 
 
 def test_history_at_a_moment_is_the_replay(run: Run) -> None:
-    assert run("02_time_travel").value("same") == 0
+    assert run("02_time_travel").value("same") is True
 
 
 def test_accounts_are_not_frozen_before_the_event(run: Run) -> None:
@@ -354,7 +355,7 @@ def test_diff_names_the_state_of_each_stale_row(run: Run, faults: list[dict[str,
     assert {row["account_id"]: int(row["equals_version"]) for row in rows} == {
         fault["key"]: fault["version"] for fault in faults if fault["class"] == "stale"
     }
-    assert all(row["late_since"].startswith("202") for row in rows)
+    assert all(row["stale_since"].startswith("202") for row in rows)
 
 
 def test_diff_names_accounts_whose_end_was_not_applied(

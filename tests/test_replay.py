@@ -37,7 +37,7 @@ def rows(replay: wb.EventLog | Any, key: str = "stream_id") -> dict[Any, dict[st
 
 @pytest.mark.parametrize("key", oracle.KEYS)
 @given(data=st.data())
-@oracle.examples(20)
+@oracle.examples(14)
 def test_a_replay_says_what_loops_over_the_events_say(key: str, data: st.DataObject) -> None:
     projection = oracle.projection(**oracle.KEYS[key])
     events = data.draw(oracle.event_lists())
@@ -59,7 +59,7 @@ def test_a_replay_says_what_loops_over_the_events_say(key: str, data: st.DataObj
 
 
 @given(events=oracle.event_lists(), n=st.integers(0, 41))
-@oracle.examples(20)
+@oracle.examples(14)
 def test_a_replay_at_position_n_is_the_replay_of_the_first_n_events(
     events: list[dict[str, Any]], n: int
 ) -> None:
@@ -71,7 +71,7 @@ def test_a_replay_at_position_n_is_the_replay_of_the_first_n_events(
 
 
 @given(events=oracle.event_lists(), at=oracle.moments)
-@oracle.examples(20)
+@oracle.examples(14)
 def test_replaying_up_to_a_moment_is_replaying_the_log_as_it_stood_then(
     events: list[dict[str, Any]], at: At
 ) -> None:
@@ -88,7 +88,7 @@ def test_replaying_up_to_a_moment_is_replaying_the_log_as_it_stood_then(
 
 
 @given(events=oracle.event_lists())
-@oracle.examples(12)
+@oracle.examples(5)
 def test_settling_and_preparing_change_no_answer(events: list[dict[str, Any]]) -> None:
     projections = [oracle.projection(**options) for options in oracle.KEYS.values()]
     with oracle.log_of(events) as log:

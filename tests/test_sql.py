@@ -98,12 +98,12 @@ FORMS: dict[str, Callable[[Table], object]] = {
 
 
 @pytest.mark.parametrize("query", WRITES)
-@pytest.mark.parametrize("form", FORMS)
-def test_what_is_no_question(make_log: MakeLog, tmp_path: Path, query: str, form: str) -> None:
+def test_what_is_no_question(make_log: MakeLog, tmp_path: Path, query: str) -> None:
     log = make_log(EVENTS)
     before = log.fingerprint()
-    with pytest.raises(QueryError):
-        FORMS[form](log.sql(query.replace("{path}", str(tmp_path / "written"))))
+    for form in FORMS.values():
+        with pytest.raises(QueryError):
+            form(log.sql(query.replace("{path}", str(tmp_path / "written"))))
     assert log.fingerprint() == before
     assert list(tmp_path.iterdir()) == []
 

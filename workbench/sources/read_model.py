@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from workbench._sql import ident, text
 from workbench.errors import ConfigError, SourceError, did_you_mean
-from workbench.store.table import Table
 
 Positions = Literal["log", "source"]
 
@@ -67,9 +66,7 @@ class ReadModel:
             return read_table(origin, table=self.table, query=self.query)
         if isinstance(origin, str | Path):
             return _read_path(Path(origin), self)
-        if isinstance(origin, Table):
-            return origin.arrow()
-        if hasattr(origin, "__arrow_c_stream__"):  # pandas, polars, Arrow, DuckDB relations
+        if hasattr(origin, "__arrow_c_stream__"):  # our own results, pandas, polars, Arrow, DuckDB
             try:
                 rows = pa.table(origin)
             except (pa.ArrowException, TypeError, ValueError) as error:

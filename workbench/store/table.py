@@ -103,6 +103,10 @@ class Table:
         # DuckDB calls the zone Etc/UTC; pandas and people know it as UTC.
         return _with_durations(found.cast(_in_utc(found.schema)))
 
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the rows to whatever speaks Arrow: ``pa.table(result)``, ``polars.DataFrame(result)``."""
+        return self.arrow().__arrow_c_stream__(requested_schema)
+
     def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the rows as dictionaries with exact decimals and aware UTC times."""
         suffix = "" if limit is None else f" LIMIT {int(limit)}"

@@ -108,11 +108,12 @@ class ByPosition(TableReading):
                 sql.Literal("{" + ",".join(map(str, bounds)) + "}")
                 for bounds in ([gap.low for gap in some], [gap.high for gap in some])
             )
+            # OFFSET 0 keeps the planner from joining the other way round, which reads the whole table.
             yield from self.run(
                 sql.SQL(
-                    "{} JOIN unnest({}::bigint[], {}::bigint[]) AS wb_hole(wb_low, wb_high) "
-                    "ON {} BETWEEN wb_low AND wb_high ORDER BY {}"
-                ).format(self.select(), lows, highs, self._column, self._column)
+                    "SELECT wb_rows.* FROM unnest({}::bigint[], {}::bigint[]) AS wb_hole(wb_low, wb_high) "
+                    "CROSS JOIN LATERAL ({} WHERE {} BETWEEN wb_low AND wb_high OFFSET 0) AS wb_rows ORDER BY {}"
+                ).format(lows, highs, self.select(), self._column, self._column)
             )
 
     def _pages(self) -> Iterator[pa.RecordBatch]:
