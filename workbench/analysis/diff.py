@@ -175,8 +175,16 @@ class Diff(Table):
             "lag_events",
             "lag_time",
         ]
+        # To the second: a card has to fit its column, and the rows have the rest.
+        cells = [
+            {
+                "stale_since": "date_trunc('second', stale_since)",
+                "lag_time": "to_seconds(floor(epoch(lag_time)))",
+            }.get(name, ident(name))
+            for name in shown
+        ]
         rows = self._run(
-            f"SELECT {', '.join(map(ident, shown))} FROM ({self._query}) WHERE class <> 'match' "
+            f"SELECT {', '.join(cells)} FROM ({self._query}) WHERE class <> 'match' "
             f"QUALIFY row_number() OVER (PARTITION BY class ORDER BY {keyed}) <= {OF_EACH} ORDER BY {rank('class')}, {keyed}"
         ).fetchall()
         flat = [

@@ -49,5 +49,5 @@ def query_error(error: duckdb.Error, sql: str) -> QueryError | LogCorrupt:
     shown = sql if len(sql) <= 200 else sql[:200] + " …"
     return QueryError(
         f"{str(error).rstrip()}\n  in: {shown}",
-        hint="the table is called events; log.sql('DESCRIBE events') lists its columns",
+        hint="log.sql asks of events, result.query of result; DESCRIBE events lists the columns",
     )

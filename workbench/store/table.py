@@ -117,7 +117,7 @@ class Table:
             for row in con.fetchall()
         ]
 
-    def query(self, sql: str) -> Table:
+    def query(self, sql: str, *, title: str | None = None) -> Table:
         """Ask on: a SELECT in which ``result`` means these rows.
 
         Raises
@@ -126,10 +126,11 @@ class Table:
             The query is wrong, or would write.
         """
         check_query(sql)
-        setup = f"{self._setup or ''}; CREATE OR REPLACE TEMP VIEW result AS {self._query}".lstrip(
-            "; "
+        # In a query of its own: it may end with a comment or a semicolon, or begin with a WITH.
+        asked = f"WITH result AS ({self._query})\nFROM (\n{sql.rstrip().rstrip(';')}\n)"
+        table = Table(
+            self._database, asked, title=title or f"Query of: {self.title}", setup=self._setup
         )
-        table = Table(self._database, sql, title=f"Query of {self.title}", setup=setup)
         table._owner = self  # what these rows read from the workspace has to live on
         return table
 
