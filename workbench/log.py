@@ -17,7 +17,7 @@ from workbench.analysis.history import History, history
 from workbench.analysis.rates import By, Rates, rates
 from workbench.analysis.replay import Replay, replay
 from workbench.analysis.timeline import Timeline, timeline
-from workbench.errors import MomentError
+from workbench.errors import ConfigError, MomentError
 from workbench.moments import Moment, Time, check_clock, parse_time
 from workbench.progress import bar
 from workbench.sources.base import Source
@@ -103,6 +103,12 @@ class EventLog:
             It broke off; what was committed stays.
         """
         self._require_whole("load")
+        if not hasattr(source, "read"):
+            message = f"log.load takes a source, and this is {type(source).__name__}."
+            raise ConfigError(
+                message,
+                hint="wrap it: wb.files('events.parquet'), wb.postgres('postgresql://…'), wb.kafka(…)",
+            )
         fields = [item for definition in prepare for item in check_definition(definition).fields]
         with bar(source.name, progress) as report:
             return ingest.load(
@@ -310,6 +316,9 @@ class EventLog:
             One row for each key of either side, with its class: match, stale, missing, orphaned, corrupted
             or ahead.
         """
+        if not isinstance(model, ReadModel):
+            message = f"log.diff takes a read model, and this is {type(model).__name__}."
+            raise ConfigError(message, hint="wrap it: wb.read_model(rows)")
         moment = Moment.of(as_of, clock=clock, known_at=known_at, position=position)
         return diff(self._view, definition, model, moment, tolerance=tolerance)
 

@@ -220,7 +220,7 @@ def diff(
     result = Diff(
         view.database,
         work.rows(),
-        title=f"{model.name} against the replay of {definition.name}, {moment}",
+        title=f"{model.name} against the replay of {definition.name}, {'; '.join([*view.words, str(moment)])}",
         notes=[*work.notes, *_checkpoint_note(model)],
     )
     result._owner = work  # its tables in the workspace live as long as the result

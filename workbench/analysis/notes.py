@@ -16,13 +16,15 @@ LOOKED_AT = 1_000_000
 
 def notes(definition: Definition, view: View, moment: Moment, clock: Clock) -> list[str]:
     """Return the notes on a replay, as sentences."""
+    asked = view.until(moment)
     return [
-        *_not_applied(definition, view),
+        *_not_applied(definition, asked),
         *_misspelt_types(definition, view),
         *_misspelt_fields(definition, view),
-        *_without_key(definition, view),
+        *_misspelt_stream_type(definition, view),
+        *_without_key(definition, asked),
         *_without_time(view, moment, clock),
-        *_unusable(definition, view),
+        *_unusable(definition, asked),
     ]
 
 
@@ -72,6 +74,17 @@ def _misspelt_fields(definition: Definition, view: View) -> Iterator[str]:
         yield f"no event that it applies has a value at {item.name!r}.{close}"
 
 
+def _misspelt_stream_type(definition: Definition, view: View) -> Iterator[str]:
+    wanted = definition.stream_type
+    if wanted is None or not View(view.database).count:
+        return
+    known = [
+        row[0] for row in view.remember(f"SELECT DISTINCT stream_type FROM {EVENTS} LIMIT 200")
+    ]
+    if wanted not in known:
+        yield f"no stream of this log is a {wanted}.{did_you_mean(wanted, [name for name in known if name])}"
+
+
 def _without_key(definition: Definition, view: View) -> Iterator[str]:
     if definition.by_stream:
         return
@@ -90,12 +103,13 @@ def _without_time(view: View, moment: Moment, clock: Clock) -> Iterator[str]:
 
 
 def _unusable(definition: Definition, view: View) -> Iterator[str]:
+    touched = view if definition.types is None else view.where(types=definition.types)
     for item in definition.fields:
         reader = view.read(item)
         if reader.unusable is None:
             continue
         (unusable,) = view.remember(
-            f"SELECT count(*) FROM {EVENTS} WHERE {view.filter} AND {reader.unusable}"
+            f"SELECT count(*) FROM {EVENTS} WHERE {touched.filter} AND {reader.unusable}"
         )[0]
         if unusable:
             yield f"{unusable:,} values of {item.name} are no {item.type}: columns that need them are NULL there"

@@ -63,6 +63,13 @@ def run(
             help="Give its fields typed columns right away, so that replays do not parse JSON.",
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Read from the start, as after a mapping was put right; what the log has is not stored twice.",
+        ),
+    ] = False,
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -170,7 +177,9 @@ def run(
         done: list[Loaded] = []
         for item in chosen:
             with show.progress(item.name) as report:
-                done.append(opened.load(item, prepare=prepared, progress=report or False))
+                done.append(
+                    opened.load(item, prepare=prepared, again=again, progress=report or False)
+                )
         total = len(opened)
     if json:
         show.document({"log": log, "events": total, "loads": [_plain(loaded) for loaded in done]})

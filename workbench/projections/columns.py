@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Literal, Self
 
 from workbench.errors import ProjectionError
+from workbench.moments import parse_time
 from workbench.store.fields import Field, FieldType
 from workbench.store.fields import field as parse_field
 
@@ -106,6 +107,13 @@ class Condition:
     def __and__(self, other: Condition) -> Condition:
         return Condition(self.parts + other.parts)
 
+    def __bool__(self) -> bool:
+        # 'and', 'or', 'in' and a < b < c ask for this, and would drop a condition in silence.
+        message = "a condition is not true or false by itself."
+        raise ProjectionError(
+            message, hint="join conditions with &: (field('a') > 1) & (field('b') == 'x')"
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FieldOf:
@@ -117,6 +125,8 @@ class FieldOf:
     def _against(self, operator: str, value: str | Number | bool | dt.datetime) -> Condition:
         kind = self.type or _type_of(value)
         parsed = parse_field(self.name, None if self.name.startswith("event.") else kind)
+        if parsed.type == "time" and isinstance(value, str):
+            value = parse_time(value, self.name)
         return Condition(((parsed, operator, value),))
 
     def __eq__(self, value: object) -> Condition:  # type: ignore[override]  # a condition, as in SQL
@@ -149,6 +159,11 @@ class Aggregate(Column):
     on: tuple[str, ...] | None
     where: Condition | None
 
+    def __post_init__(self) -> None:
+        if self.where is not None and not isinstance(self.where, Condition):
+            message = f"where={self.where!r} is no condition."
+            raise ProjectionError(message, hint="write where=wb.field('amount') > 1000")
+
     def on_types(self, default: tuple[str, ...] | None) -> Self:
         """Return the same column with the projection's own types where it names none."""
         return (
@@ -160,6 +175,9 @@ def types_of(on: Types) -> tuple[str, ...] | None:
     """Read an ``on=`` argument."""
     if on is None:
         return None
+    if not isinstance(on, str | Iterable):
+        message = f"{on!r} names no event types."
+        raise ProjectionError(message, hint="write 'DepositMade', or a list of types")
     names = (on,) if isinstance(on, str) else tuple(on)
     if not names or not all(isinstance(name, str) and name for name in names):
         message = f"on={on!r} names no event types."
@@ -279,7 +297,9 @@ def _number(value: Number) -> Number:
 def _comparable(value: object) -> str | Number | bool | dt.datetime:
     if isinstance(value, float):
         return _number(value)  # type: ignore[arg-type]  # raises, with the next step
-    if not isinstance(value, str | int | Decimal | bool | dt.datetime):
+    if isinstance(value, dt.datetime):
+        return parse_time(value, "a time in a condition")
+    if not isinstance(value, str | int | Decimal | bool):
         message = f"a field cannot be compared with {type(value).__name__}."
         raise ProjectionError(message)
     return value

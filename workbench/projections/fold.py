@@ -54,8 +54,8 @@ class Fold:
     handlers
         Event type -> ``handler(state, …)``. It returns the next state, or None when it changed the state
         in place. Its parameters after the state name what it is given: fields of the payload, or columns
-        of the event (``occurred_at``, ``version``, …), typed by their annotations: Decimal (the default
-        for money), int, str, bool, datetime. A field that is absent is None. A handler
+        of the event (``occurred_at``, ``version``, …), typed by their annotations: Decimal (for money), int,
+        str, bool, datetime; without one, text. A field that is absent is None. A handler
         ``(state, event)`` is given the whole event instead, which costs more.
     fields
         Parameter name -> field, where they differ: ``{"customer": "customer.id"}``.
@@ -89,7 +89,7 @@ class Fold:
         key: Key = "event.stream_id",
         ends: Types = None,
         stream_type: str | None = None,
-        ignore: Iterable[str] = (),
+        ignore: Types = None,
     ) -> None:
         if not handlers:
             message = f"fold {name!r} has no handlers."
@@ -105,7 +105,7 @@ class Fold:
         set_(self, "key", parse_key(key, name))
         set_(self, "ends", types_of(ends) or ())
         set_(self, "stream_type", stream_type)
-        set_(self, "ignore", tuple(ignore))
+        set_(self, "ignore", types_of(ignore or None) or ())
         set_(self, "_checked", set())
         try:
             start = self.start()

@@ -80,9 +80,16 @@ class Projection:
         on: Types = None,
         ends: Types = None,
         stream_type: str | None = None,
-        ignore: Iterable[str] = (),
+        ignore: Types = None,
     ) -> None:
         keys = parse_key(key, name)
+        if not isinstance(columns, Mapping):
+            message = (
+                f"projection {name!r}: its columns are {type(columns).__name__}, not a mapping."
+            )
+            raise ProjectionError(
+                message, hint="write {'balance': total('amount', on='DepositMade')}"
+            )
         if not columns:
             message = f"projection {name!r} has no columns."
             raise ProjectionError(
@@ -110,7 +117,7 @@ class Projection:
         set_(self, "on", default)
         set_(self, "ends", types_of(ends) or ())
         set_(self, "stream_type", stream_type)
-        set_(self, "ignore", tuple(ignore))
+        set_(self, "ignore", types_of(ignore or None) or ())
 
     def __repr__(self) -> str:
         return f"Projection {self.name!r}: {', '.join(self.columns)} by {', '.join(self.key)}"
@@ -146,7 +153,7 @@ class Projection:
         found = [*self.key.values()]
         for item in self.aggregates:
             found += [item.field] if item.field else []
-            found += [part[0] for part in item.where.parts] if item.where else []
+            found += [part[0] for part in item.where.parts] if item.where is not None else []
         return list(dict.fromkeys(found))
 
 
@@ -156,6 +163,11 @@ def parse_key(key: Key, name: str) -> dict[str, Field]:
         named = {_last(key): key}
     elif isinstance(key, Mapping):
         named = dict(key)
+    elif not isinstance(key, Sequence):
+        message = f"{name!r}: key={key!r} names no field."
+        raise ProjectionError(
+            message, hint="write key='orderId', a list of fields, or {column: field}"
+        )
     else:
         named = {_last(item): item for item in key}
         if len(named) < len(key):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import duckdb
 import pyarrow as pa
@@ -130,6 +130,14 @@ def read_model(
     if table is not None and query is not None:
         message = "say table= or query=, not both."
         raise ConfigError(message)
+    if positions not in get_args(Positions):
+        message = f"positions={positions!r}: positions count as in the 'log' or as in the 'source'."
+        raise ConfigError(message)
+    if (table or query) and not _is_database(origin):
+        message = "table= and query= are for databases, and this is none."
+        raise ConfigError(
+            message, hint="leave them out, or read the rows with DuckDB or pandas and pass those"
+        )
     return ReadModel(
         origin,
         name or table or _name_of(origin),
@@ -141,6 +149,12 @@ def read_model(
         positions,
         timezone,
     )
+
+
+def _is_database(origin: Any) -> bool:
+    if isinstance(origin, str) and origin.startswith(("postgresql://", "postgres://")):
+        return True
+    return isinstance(origin, str | Path) and Path(origin).suffix in (".duckdb", ".db")
 
 
 def _name_of(origin: Any) -> str:
@@ -179,7 +193,7 @@ def _read_path(path: Path, model: ReadModel) -> pa.Table:
             message = f"{path}: a read model is read from .duckdb, .parquet or .csv files."
             raise ConfigError(message, hint="load it with pandas and pass the DataFrame")
         # CSV as text: a guessed type would take 007 for 7, and money for floats.
-        options = ", all_varchar = true" if reader == "read_csv" else ""
+        options = ", all_varchar = true, allow_quoted_nulls = false" if reader == "read_csv" else ""
         return con.sql(f"FROM {reader}({text(str(path))}{options})").to_arrow_table()
     except duckdb.CatalogException as error:
         message = f"{path}: {str(error).splitlines()[0]}"

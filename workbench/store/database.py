@@ -89,6 +89,9 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Con]:
         """Take the file over for writing; afterwards it is open for reading again."""
+        if self._closed:
+            message = f"{self.label} is closed."
+            raise LogError(message, hint="open it again: wb.open(…)")
         if self.read_only:
             message = f"{self.label} was opened read-only."
             raise LogError(message, hint="open it with wb.open(path) to write to it")

@@ -56,8 +56,9 @@ class Loaded:
         ]
         if self.report.watermark:
             lines.append(f"  complete up to {self.report.watermark}")
-        if self.report.gaps:
-            lines.append(f"  {len(self.report.gaps):,} open gaps: log.loads() shows them")
+        gaps = [gap for gap in self.report.gaps if gap.get("state") != "dead"]
+        if gaps:
+            lines.append(f"  {len(gaps):,} open gaps: log.loads() shows them")
         if self.rejected:
             lines.append("  log.rejects() shows what was rejected, and why")
         lines.extend(f"  {note}" for note in self.report.notes)
@@ -187,7 +188,11 @@ def _end(con: Con, load_id: int, status: str, report: Report) -> None:
 
 
 def _interrupt(con: Con, load_id: int) -> None:
-    """Close the row of a load whose source could not even be opened; what it reported before stays."""
+    """Close the row of a load that broke off; one whose source could not even be opened leaves none."""
+    con.execute(
+        "DELETE FROM log.main.loads WHERE load_id = ? AND status = 'running' AND read = 0 AND bookmark IS NULL",
+        [load_id],
+    )
     con.execute(
         "UPDATE log.main.loads SET status = 'interrupted', finished_at = now() "
         "WHERE load_id = ? AND status = 'running'",

@@ -142,7 +142,7 @@ class _Reading:
         for item in projection.aggregates:
             if item.field is not None:
                 self._add(item.field)
-            for condition, _, _ in item.where.parts if item.where else ():
+            for condition, _, _ in item.where.parts if item.where is not None else ():
                 self._add(condition)
 
     def _add(self, field: Field) -> None:
@@ -234,7 +234,7 @@ def _aggregate(column: Aggregate, reading: _Reading, events: Applied, over: str)
         sql = f"CAST({sql} AS {DECIMAL}{'[]' if column.kind == 'collect' else ''})"
     # With a value that is there but cannot be read, the result is not known; a wrong one is worse.
     broken = reading.unusable(
-        [*read, *((part[0] for part in column.where.parts) if column.where else ())]
+        [*read, *((part[0] for part in column.where.parts) if column.where is not None else ())]
     )
     if column.kind == "count" and column.where is None:
         broken = []

@@ -84,10 +84,13 @@ def _fold_plain(feed: FoldInput, chunk: Chunk, last: _Last, rows: _Rows) -> None
                 last.done(rows)
                 last.start(key, feed.fold)
             state = last.state
+            fixed = isinstance(state, _FIXED)
             for handler, values in itertools.islice(steps, end - first):
                 new = handler(state, *values)
                 if new is not None:
                     state = new
+                elif fixed:
+                    _refuse_nothing(state)
             last.state = state
             last.events += end - first
             last.position = max(last.position, positions[run] or 0)
@@ -115,11 +118,22 @@ def _fold_with_ends(feed: FoldInput, chunk: Chunk, last: _Last, rows: _Rows) -> 
                 new = handler(last.state, *[column[index] for column in values])
                 if new is not None:
                     last.state = new
+                elif isinstance(last.state, _FIXED):
+                    _refuse_nothing(last.state)
                 last.events += 1
                 last.position = max(last.position, positions[index])
                 last.version = _higher(last.version, versions[index])
     except Exception as error:
         raise feed.failed(error, chunk.batch, index, last.key) from error
+
+
+_FIXED = (int, float, Decimal, str, bytes, tuple, frozenset, dt.date)
+"""States that no handler can have changed in place."""
+
+
+def _refuse_nothing(state: Any) -> None:
+    message = f"it returned None, and a state of type {type(state).__name__} cannot be changed in place; return the next state"
+    raise TypeError(message)
 
 
 def _later(left: dt.datetime | None, right: dt.datetime | None) -> dt.datetime | None:
@@ -251,7 +265,10 @@ def _each_state(feed: FoldInput, after: Callable[[_State, dt.datetime | None], N
                         state, events = fold.start(), 0
                     else:
                         new = handler(state, *[column[index] for column in values])
-                        state = state if new is None else new
+                        if new is not None:
+                            state = new
+                        elif isinstance(state, _FIXED):
+                            _refuse_nothing(state)
                         events += 1
                 except Exception as error:
                     raise feed.failed(error, chunk.batch, index, key) from error
