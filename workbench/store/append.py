@@ -44,7 +44,10 @@ class Counts:
 def append(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> Counts:
     """Append a batch and move the load's bookmark, or neither."""
     number = pa.array(np.arange(batch.rows.num_rows), pa.int64())
-    con.register("raw_batch", batch.rows.append_column(_NUMBER, number))
+    rows = batch.rows.append_column(_NUMBER, number)
+    # In several pieces, so that DuckDB shapes them on all cores.
+    pieces = rows.to_batches(max_chunksize=_PIECE_ROWS)
+    con.register("raw_batch", pa.Table.from_batches(pieces, rows.schema))
     con.execute("BEGIN")
     try:
         counts = _store(con, load_id, source, shape, batch) if batch.rows.num_rows else Counts()
@@ -69,6 +72,8 @@ def append(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> C
         con.unregister("raw_batch")
     return counts
 
+
+_PIECE_ROWS = 20_480
 
 _NUMBER = "wb_n"
 """The number of a record in its batch, from 0; prefixed, since a batch may well have an ``n``."""
