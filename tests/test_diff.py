@@ -702,3 +702,19 @@ def test_nothing_is_left_in_the_workspace(make_log: MakeLog) -> None:
         log.replay(FOLD).rows()
     left = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'memory'"
     assert log.sql(left).rows() == []
+
+
+def test_a_stale_row_says_since_when(make_log: MakeLog) -> None:
+    log = make_log([deposit("a", 5, 1), deposit("a", 1, 2), deposit("a", 1, 9)])
+    row = log.diff(BALANCE, model([{"stream_id": "a", "balance": 5}])).row("a")
+    assert (row["class"], row["stale_since"]) == ("stale", minute(2))
+    assert row["lag_time"] == minute(9) - minute(1)
+
+
+def test_a_row_is_found_by_its_key(make_log: MakeLog) -> None:
+    diff = make_log(TWO).diff(BALANCE, model([{"stream_id": "a", "balance": 5}]))
+    assert diff.row("a")["stream_id"] == "a"
+    with pytest.raises(ConfigError, match="has a row nobody"):
+        diff.row("nobody")
+    with pytest.raises(ConfigError, match="2 values were given"):
+        diff.row("a", "b")

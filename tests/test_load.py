@@ -441,18 +441,24 @@ def test_a_source_that_breaks_says_what_is_safe_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("error", [SourceUnavailable, RuntimeError, KeyboardInterrupt])
-def test_a_source_that_cannot_be_opened_leaves_a_load_that_is_interrupted(
-    error: type[BaseException],
-) -> None:
+def test_a_source_that_could_never_be_opened_leaves_no_load(error: type[BaseException]) -> None:
     with wb.open() as log:
         with pytest.raises(error):
             log.load(Listed([], unopenable=True, error=lambda: error("no")), progress=False)
-        (load,) = log.loads().rows()
-        assert (load["status"], load["read"], load["finished_at"] is None) == (
-            "interrupted",
-            0,
-            False,
-        )
+        assert log.loads().rows() == []
+
+
+@pytest.mark.parametrize("error", [SourceUnavailable, RuntimeError, KeyboardInterrupt])
+def test_a_known_source_that_cannot_be_opened_leaves_a_load_that_is_interrupted(
+    error: type[BaseException],
+) -> None:
+    with wb.open() as log:
+        log.load(Listed(EVENTS), progress=False)
+        with pytest.raises(error):
+            log.load(Listed([], unopenable=True, error=lambda: error("no")), progress=False)
+        last, first = log.loads().rows()
+        assert (first["status"], last["status"]) == ("complete", "interrupted")
+        assert last["finished_at"] is not None
 
 
 def test_a_log_that_cannot_be_written_says_so_and_keeps_what_it_has() -> None:
@@ -525,3 +531,14 @@ def test_the_order_of_loading_plays_no_part_in_the_fingerprint() -> None:
 def test_any_other_content_has_another_fingerprint(column: str) -> None:
     other = {"version": 77, "data": "{}", "recorded_at": "2026-01-01T00:00Z"}.get(column, "other")
     assert loaded_once([event(0)])[0] != loaded_once([event(0, **{column: other})])[0]
+
+
+def test_a_load_can_start_over_after_its_mapping_was_put_right() -> None:
+    events = [{"stream_id": "a", "event_type": "Opened", "data": {"n": 1}}]
+    wrong = replace(Written(events).shape, reject="'not yet'")
+    with wb.open() as log:
+        assert log.load(Written(events, shape=wrong), progress=False).rejected == 1
+        again = log.load(Written(events), again=True, progress=False)
+        assert (again.read, again.stored) == (1, 1)
+        third = log.load(Written(events), again=True, progress=False)
+        assert (third.read, third.stored, third.duplicate) == (1, 0, 1)

@@ -176,8 +176,8 @@ def report(result: Diff, counts: dict[str, int], rows: list[dict[str, Any]]) -> 
             "class",
             "columns",
             "equals_version",
+            "stale_since",
             "lag_events",
-            "lag_time",
         ]
         show.table(names, [[row[name] for name in names] for row in rows])
         if differing > len(rows):
