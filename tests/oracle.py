@@ -285,7 +285,7 @@ def _calculated(operator: str, left: Any, right: Any) -> Any:
 
 def _aggregated(column: Aggregate, seen: Sequence[Seen]) -> Any:
     mine = [one for one in seen if column.on is None or one.event["event_type"] in column.on]
-    conditions = column.where.parts if column.where else ()
+    conditions = column.where.parts if column.where is not None else ()
     judged = [item for item, _, _ in conditions]
     if column.field is not None and not (column.kind == "count" and not conditions):
         judged.append(column.field)
