@@ -46,9 +46,12 @@ def test_every_error_takes_a_hint_and_gives_one_clean_entry(kind: type[Workbench
     assert str(kind("wrong.")) == "wrong."
 
 
-def test_an_error_in_a_notebook_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_in_a_notebook_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from IPython.core.interactiveshell import InteractiveShell
 
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # IPython warns when it names another one
     shell = InteractiveShell()
     shell.run_cell("from workbench.errors import LogLocked\nraise LogLocked('held.', hint='wait')")
     out = capsys.readouterr().out

@@ -86,8 +86,9 @@ def test_a_field_that_is_called_otherwise(make_log: MakeLog) -> None:
 def test_a_handler_may_take_the_whole_event(make_log: MakeLog) -> None:
     given: list[Any] = []
 
-    def seen(state: int, event: Any) -> None:
+    def seen(state: int, event: Any) -> int:
         given.append(event)
+        return state
 
     data = '{"amount": 12345678901234567.89, "n": 123456789012345678901234567890}'
     log = make_log([event("a", data, metadata={"user": "ann"}, recorded_at=minute(3))])

@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+_TURNS = 10
+
+
 class LoopThread:
     """Run coroutines from synchronous code; use it as a context manager."""
 
@@ -46,3 +49,7 @@ async def _cancel_all() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    # A transport that failed (a refused certificate, say) closes its socket a few turns of the loop later.
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    await asyncio.get_running_loop().shutdown_asyncgens()
