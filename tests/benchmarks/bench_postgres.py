@@ -31,7 +31,7 @@ SELECT 'acc-' || lpad(((i * 7919) % {aggregates})::text, 8, '0'),
        (ARRAY['DepositMade', 'WithdrawalMade', 'TransferReceived', 'InterestCredited'])[1 + i % 4],
        (i - 1) / {aggregates} + 1,
        timestamptz '2025-01-01Z' + i * interval '5 seconds',
-       jsonb_build_object('amount', ((i * 37) % 100000)::numeric / 100, 'currency', 'EUR', 'account',
+       jsonb_build_object('amount', round(((i * 37) % 100000)::numeric / 100, 2), 'currency', 'EUR', 'account',
            'acc-' || (i * 7919) % {aggregates}, 'reference', md5(i::text), 'channel', 'mobile'),
        jsonb_build_object('correlation_id', md5((i / 3)::text), 'causation_id', md5((i - 1)::text),
            'user_id', 'user-' || i % 5000, 'schema_version', 1)

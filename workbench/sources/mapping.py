@@ -85,7 +85,7 @@ def shape(
             shown = f"coalesce({', '.join(f'CAST({expression} AS VARCHAR)' for expression, _ in given)})"
             wanted = "a whole number" if COLUMNS[canonical] == "BIGINT" else _wanted_time(epoch)
             reasons.append(
-                f"CASE WHEN ({present}) AND ({columns[canonical]}) IS NULL THEN "
+                f"CASE WHEN ({present}) AND wb_{canonical} IS NULL THEN "
                 f"{text(canonical + ' is not ' + wanted + ': ')} || left({shown}, 80) END"
             )
     reason = f"coalesce({', '.join(reasons)})" if reasons else "NULL"

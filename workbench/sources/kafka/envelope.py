@@ -51,7 +51,7 @@ _KEY: Final = (
 # Only for a record whose envelope has no metadata of its own: that is never rewritten.
 _FACTS: Final = (
     f"CASE WHEN METADATA IS NULL AND (key IS NOT NULL OR headers IS NOT NULL) THEN "
-    f"CAST(json_object('kafka', json_object('key', {_KEY}, 'headers', coalesce({_HEADERS}, []))) AS VARCHAR) END"
+    f"json_object('kafka', json_object('key', {_KEY}, 'headers', coalesce({_HEADERS}, []))) END"
 )
 _PARSED: Final = "wb_members"
 
@@ -123,7 +123,7 @@ def compile_envelope(
     own = ", ".join(made[name] for name in metadata if name in made) or "'constant'"
     made["record.facts"], types["record.facts"] = (
         _FACTS.replace("METADATA", f"coalesce({own})"),
-        "VARCHAR",
+        "JSON",
     )
     named["metadata"] = [*metadata, "record.facts"]
     made |= {
@@ -145,10 +145,16 @@ def compile_envelope(
         reject=(ident("record.problem"),),
     )
     given_times = dict(compiled.columns)
-    # Behind the mapping's own check, so that a time which is there but unreadable is no reason to guess.
     for canonical, known in (("occurred_at", "record.created"), ("recorded_at", "record.appended")):
         stated = given_times.get(canonical)
-        given_times[canonical] = f"coalesce({stated}, {ident(known)})" if stated else ident(known)
+        # A time that is there but unreadable is no reason to guess.
+        there = " OR ".join(
+            f"{ident(name)} IS NOT NULL" if name in made else "TRUE"
+            for name in named.get(canonical, ())
+        )
+        given_times[canonical] = (
+            f"CASE WHEN {there} THEN {stated} ELSE {ident(known)} END" if stated else ident(known)
+        )
     kept = ("text", "raw", *(f"cut{number}" for number in range(len(cuts))))
     listed = ", ".join(text(path) for path in paths)
     return Envelope(
@@ -190,7 +196,7 @@ def _column(
     path = rest if head == "value" else spec
     if whole:
         number = cuts.setdefault(_keys(path), len(cuts))
-        return f"cut{number}", f"cut{number}", "VARCHAR"
+        return f"cut{number}", f"cut{number}", "JSON"
     number = paths.setdefault(json_path(path), len(paths))
     return spec, f"{_PARSED}[{number + 1}]", "VARCHAR"
 

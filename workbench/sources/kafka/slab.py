@@ -13,6 +13,8 @@ from aiokafka.record.memory_records import MemoryRecords
 from workbench.sources.payload import Cutter
 
 _HEADER = pa.struct([("name", pa.string()), ("value", pa.binary())])
+#: What was cut out of JSON is JSON, and need not be parsed again to see that.
+_JSON: Final = pa.json_(pa.string())
 _APPEND_TIME: Final = 1
 _ABORT: Final = 0
 
@@ -33,7 +35,7 @@ COLUMNS: Final[tuple[tuple[str, pa.DataType], ...]] = (
 
 def schema(cuts: int) -> pa.Schema:
     """Return the columns of a slab from which ``cuts`` members are cut."""
-    return pa.schema([*COLUMNS, *((f"cut{number}", pa.string()) for number in range(cuts))])
+    return pa.schema([*COLUMNS, *((f"cut{number}", _JSON) for number in range(cuts))])
 
 
 def slab(
@@ -65,7 +67,7 @@ def slab(
             text,
             raw,
             problem,
-            *cuts,
+            *(pa.ExtensionArray.from_storage(_JSON, cut) for cut in cuts),
         ],
         schema=schema(len(cuts)),
     )
