@@ -470,6 +470,9 @@ def test_whole_numbers_are_keys_too(make_log: MakeLog) -> None:
         (lambda folder: model([{"stream_id": "a", "balance": 1}], version="v"), ConfigError, "no column 'v'"),
         (lambda folder: wb.read_model([], version="v", position="p"), ConfigError, "one checkpoint"),
         (lambda folder: wb.read_model("x.duckdb", table="t", query="q"), ConfigError, "not both"),
+        (lambda folder: model([{"stream_id": "a", "balance": 1, "v": "one"}], version="v"), ConfigError, "whole number"),
+        (lambda folder: wb.read_model([], position=-5), ConfigError, "count from 1"),
+        (lambda folder: wb.read_model([], timezone="Europe/Madird"), ConfigError, "no time zone 'Europe/Madird'"),
     ],
 )  # fmt: skip
 def test_read_models_that_cannot_be_read(

@@ -685,3 +685,23 @@ def test_batches_are_bounded_by_bytes(tmp_path: Path, suffix: str) -> None:
         sizes = [batch.rows.nbytes for batch in reading.batches()]
     assert max(sizes) < 16 << 20
     assert len(sizes) >= 3
+
+
+def test_columns_that_the_mapping_leaves_out_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("stream_id,event_type,data,branch\nacc-1,AccountOpened,{},north\n")
+    loaded = wb.open().load(wb.files(path), progress=False)
+    assert loaded.report.notes == (
+        "not loaded, since the mapping names no such column: branch (columns={'data': '*'} keeps whole records)",
+    )
+
+
+def test_another_spelling_of_a_path_is_the_same_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("events.ndjson").write_text('{"stream_id": "acc-1", "event_type": "AccountOpened"}\n')
+    log = wb.open()
+    log.load(wb.files("events.ndjson"), progress=False)
+    again = log.load(wb.files("./events.ndjson"), progress=False)
+    assert (again.read, len(log)) == (0, 1)

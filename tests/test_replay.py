@@ -336,3 +336,10 @@ def test_times_of_results_are_aware_utc(make_log: MakeLog) -> None:
     found = make_log([deposit("a", 5, 3)]).replay(projection)
     assert found.rows()[0]["at"] == dt.datetime(2026, 1, 1, 0, 3, tzinfo=dt.UTC)
     assert str(found.df()["at"].dt.tz) == "UTC"
+
+
+def test_a_product_too_large_to_be_exact_says_so(make_log: MakeLog) -> None:
+    log = make_log([{"stream_id": "a", "data": '{"x": 99999999999}'}])
+    squared = wb.Projection("squared", {"x": wb.total("x") * wb.total("x") * wb.total("x")})
+    with pytest.raises(QueryError, match="a number is too large"):
+        log.replay(squared).arrow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,10 @@ class ReadModel:
             if isinstance(checkpoint, str) and checkpoint not in rows.schema.names:
                 message = f"{self.name} has no column {checkpoint!r} to take its checkpoint from."
                 raise ConfigError(message + did_you_mean(checkpoint, rows.schema.names))
+            if isinstance(checkpoint, str) and not _counts(rows.schema.field(checkpoint).type):
+                kind = rows.schema.field(checkpoint).type
+                message = f"{self.name}: column {checkpoint!r} is {kind}, and a checkpoint is a whole number."
+                raise ConfigError(message, hint="cast it: query='SELECT …, version::bigint …'")
         return rows
 
     def _read(self) -> pa.Table:
@@ -130,6 +135,12 @@ def read_model(
     if table is not None and query is not None:
         message = "say table= or query=, not both."
         raise ConfigError(message)
+    if isinstance(position, int) and position < 0:
+        message = f"position={position}: positions count from 1; 0 is before the first event."
+        raise ConfigError(message)
+    if timezone is not None and timezone not in zoneinfo.available_timezones():
+        message = f"there is no time zone {timezone!r}."
+        raise ConfigError(message + did_you_mean(timezone, zoneinfo.available_timezones()))
     if positions not in get_args(Positions):
         message = f"positions={positions!r}: positions count as in the 'log' or as in the 'source'."
         raise ConfigError(message)
@@ -149,6 +160,12 @@ def read_model(
         positions,
         timezone,
     )
+
+
+def _counts(kind: pa.DataType) -> bool:
+    """Whether a type may hold whole numbers; pandas has floats where some are missing."""
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    return any(is_one(kind) for is_one in numbers)
 
 
 def _is_database(origin: Any) -> bool:

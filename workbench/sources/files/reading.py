@@ -51,6 +51,7 @@ class Pass:
         self._limits = limits
         self._types = _arrow_types(columns)
         self._lacking = _lacking(work, columns) if format.fixed else {}
+        self._left_out = _left_out(work, columns) if format.fixed else []
 
     @property
     def shape(self) -> Shape:
@@ -100,6 +101,11 @@ class Pass:
         rows = sum(int(entry["to"]) for entry in entries)
         gone = sorted(set(self._marks) - {file.name for file in self._files})
         notes = [f"{entry['part']}: {entry['note']}" for entry in entries if entry["note"]]
+        if self._left_out:
+            notes.append(
+                f"not loaded, since the mapping names no such column: {', '.join(self._left_out)} "
+                "(columns={'data': '*'} keeps whole records)"
+            )
         if gone:
             notes.append(
                 f"{len(gone)} files that were loaded are not there any more ({gone[0]}, …)"
@@ -153,6 +159,12 @@ def _lacking(work: Sequence[Work], columns: Mapping[str, str]) -> dict[str, str]
         if names and item.survey.columns:
             found[item.file.name] = f"has no column {', '.join(names)}: unknown in its events"
     return found
+
+
+def _left_out(work: Sequence[Work], columns: Mapping[str, str]) -> list[str]:
+    """List the columns of files that nothing is made of; what a log numbers itself is none of them."""
+    there = dict.fromkeys(name for item in work for name in item.survey.columns)
+    return [name for name in there if name not in columns and name not in ("position", "source")]
 
 
 def _arrow_types(columns: Mapping[str, str]) -> dict[str, pa.DataType]:
