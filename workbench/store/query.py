@@ -46,6 +46,11 @@ def query_error(error: duckdb.Error, sql: str) -> QueryError | LogCorrupt:
         return LogCorrupt(
             f"the log's file is damaged: {str(error).splitlines()[0]}", hint=FROM_A_COPY
         )
+    if isinstance(error, duckdb.OutOfRangeException) and "DECIMAL" in str(error):
+        return QueryError(
+            f"a number is too large to be exact: {str(error).splitlines()[0]}",
+            hint="exact numbers hold 38 digits, 18 of them behind the point; round or divide before multiplying",
+        )
     shown = sql if len(sql) <= 200 else sql[:200] + " …"
     return QueryError(
         f"{str(error).rstrip()}\n  in: {shown}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,7 +106,8 @@ def files(
     patterns = tuple(str(path) for path in given)
     return Files(
         patterns=patterns,
-        name=name or "files:" + ",".join(patterns),
+        # One name for one place: './events.ndjson' is the source that 'events.ndjson' was.
+        name=name or "files:" + ",".join(map(os.path.normpath, patterns)),
         format=format,
         columns=None if columns is None else MappingProxyType(dict(columns)),
         timezone=timezone,
