@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import random
 import re
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +22,7 @@ from hypothesis import strategies as st
 
 import workbench as wb
 from tests.fix_kafka import Kafka
+from tests.killing import killed_at_random_moments
 from tests.servers.kafka_broker import PASSWORD, USER, ApacheKafka, Broker
 from tests.servers.kafka_client import Client, Record, event, events
 from tests.source_contract import (
@@ -915,21 +914,8 @@ def test_loads_killed_at_random_moments_end_in_the_same_log(kafka: Kafka, tmp_pa
         kafka.transact(topic, records, commit=True, transactional_id=topic)
         kafka.transact(topic, records[:50], commit=False, transactional_id=topic)
     path = tmp_path / "killed.duckdb"
-    rng = random.Random(17)
-    left_off = []
-    for _ in range(10):
-        command = [sys.executable, "-c", LOADER, str(path), kafka.bootstrap, topic]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "loading\n"
-        for _ in range(rng.randint(0, 4)):
-            process.stdout.readline()
-        time.sleep(rng.uniform(0, 0.1))
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        with wb.open(path) as log:
-            left_off.append(len(log))
+    command = [sys.executable, "-c", LOADER, str(path), kafka.bootstrap, topic]
+    left_off = killed_at_random_moments(command, path)
     content = "SELECT * EXCLUDE position FROM events ORDER BY source_position"
     source = wb.kafka(kafka.bootstrap, topic, name="shop")
     with wb.open(path) as log, wb.open() as whole:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +21,7 @@ from tests.fix_postgres import (
     Database,
     Store,
 )
+from tests.killing import killed_at_random_moments
 from tests.source_contract import (
     PAYLOADS,
     AppendContract,
@@ -346,22 +344,9 @@ def test_loads_killed_at_random_moments_end_in_the_same_log(store: Store, tmp_pa
         whole.load(store.source(batch_rows=400), progress=False)
         expected = rows(whole, CONTENT)
     assert len(expected) == count
-    rng = random.Random(17)
     path = tmp_path / "killed.duckdb"
-    left_off = []
-    for _ in range(10):
-        command = [sys.executable, "-c", LOADER, str(path), store.dsn]
-        loader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert loader.stdout is not None
-        assert loader.stdout.readline() == "loading\n"
-        for _ in range(rng.randint(0, 4)):
-            loader.stdout.readline()
-        time.sleep(rng.uniform(0, 0.1))
-        loader.send_signal(signal.SIGKILL)
-        loader.wait()
-        loader.stdout.close()
-        with wb.open(path) as log:
-            left_off.append(len(log))
+    command = [sys.executable, "-c", LOADER, str(path), store.dsn]
+    left_off = killed_at_random_moments(command, path)
     with wb.open(path) as log:
         last = log.load(store.source(), progress=False)
         assert rows(log, CONTENT) == expected

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
+import zoneinfo
 from dataclasses import dataclass
 from typing import Literal, SupportsIndex, get_args
 
-from workbench.errors import MomentError, did_you_mean
+from workbench.errors import ConfigError, MomentError, did_you_mean
 
 Clock = Literal["recorded", "occurred"]
 Time = str | dt.datetime
@@ -75,6 +76,19 @@ def check_clock(clock: str | None) -> Clock | None:
         message = f"clock={clock!r}: there are two clocks, 'recorded' and 'occurred'."
         raise MomentError(message + did_you_mean(clock, get_args(Clock)))
     return clock  # type: ignore[return-value]  # checked above
+
+
+def check_zone(timezone: str | None) -> None:
+    """Check a time zone's name.
+
+    Raises
+    ------
+    ConfigError
+        There is no such zone.
+    """
+    if timezone is not None and timezone not in zoneinfo.available_timezones():
+        message = f"there is no time zone {timezone!r}."
+        raise ConfigError(message + did_you_mean(timezone, zoneinfo.available_timezones()))
 
 
 @dataclass(frozen=True, slots=True)

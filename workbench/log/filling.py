@@ -11,6 +11,7 @@ from workbench.log.face import Face
 from workbench.progress import bar
 from workbench.sources.base import Source
 from workbench.store import ingest, settle, typed
+from workbench.store.fields import Field
 
 
 class Filling(Face):
@@ -58,7 +59,7 @@ class Filling(Face):
                 message,
                 hint="wrap it: wb.files('events.parquet'), wb.postgres('postgresql://…'), wb.kafka(…)",
             )
-        fields = [item for definition in prepare for item in check_definition(definition).fields]
+        fields = _fields(prepare)
         with bar(source.name, progress) as report:
             return ingest.load(
                 self._view.database, source, prepare=fields, again=again, progress=report
@@ -75,9 +76,7 @@ class Filling(Face):
             The names of the columns that are new in ``events``.
         """
         self._require_whole("prepare")
-        fields = [
-            item for definition in definitions for item in check_definition(definition).fields
-        ]
+        fields = _fields(definitions)
         with self._view.database.writing() as con:
             return typed.prepare(con, fields)
 
@@ -86,3 +85,7 @@ class Filling(Face):
         self._require_whole("settle")
         with self._view.database.writing() as con:
             return settle.settle(con, force=True)
+
+
+def _fields(definitions: Iterable[Definition]) -> list[Field]:
+    return [item for definition in definitions for item in check_definition(definition).fields]

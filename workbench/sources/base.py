@@ -31,7 +31,8 @@ class Shape:
         ``data`` and ``metadata`` are JSON text as received. Without ``event_id`` the log derives one
         from the coordinates.
     reject
-        A VARCHAR expression: why this record is no event, or NULL when it is one. (The log itself
+        A VARCHAR expression: why this record is no event, or NULL when it is one. It may speak of what
+        ``columns`` gave, as ``wb_version``, so that nothing is worked out twice. (The log itself
         rejects records without stream_id or event_type, and with data or metadata that are not JSON.)
     raw
         A BLOB or VARCHAR expression: the record as received, kept with a reject.

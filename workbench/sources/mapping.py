@@ -37,6 +37,7 @@ def shape(
     timezone: str | None = None,
     epoch: Epoch | None = None,
     reject: Sequence[str] = (),
+    otherwise: Mapping[str, str] | None = None,
 ) -> Shape:
     """Compile a mapping to a :class:`~workbench.sources.base.Shape`.
 
@@ -57,6 +58,9 @@ def shape(
         The unit of times that are numbers.
     reject
         Further conditions of the source, each a VARCHAR expression: the reason, or NULL.
+    otherwise
+        Canonical column -> an expression for records in which nothing that it is mapped to is there. A
+        value that is there but cannot be read is no reason to guess.
 
     Raises
     ------
@@ -64,7 +68,7 @@ def shape(
         A canonical column that does not exist, a source column that does not exist, or a naive time
         column without a time zone.
     """
-    columns: dict[str, str] = {"source_position": source_position}
+    columns: dict[str, str] = {"source_position": source_position, **(otherwise or {})}
     reasons = [*reject, *_not_text(mapping, have)]
     paths = _paths(mapping, have)
     for canonical, spec in mapping.items():
@@ -76,12 +80,13 @@ def shape(
             _convert(canonical, expression, duck_type, source, timezone, epoch)
             for expression, duck_type in given
         ]
-        columns[canonical] = (
-            converted[0] if len(converted) == 1 else f"coalesce({', '.join(converted)})"
-        )
+        stated = converted[0] if len(converted) == 1 else f"coalesce({', '.join(converted)})"
+        present = " OR ".join(f"({expression}) IS NOT NULL" for expression, _ in given)
+        if canonical in columns:
+            stated = f"CASE WHEN {present} THEN {stated} ELSE {columns[canonical]} END"
+        columns[canonical] = stated
         if COLUMNS[canonical] in ("BIGINT", "TIMESTAMPTZ"):
             # A value that is there but cannot be read must not turn into 'unknown'.
-            present = " OR ".join(f"({expression}) IS NOT NULL" for expression, _ in given)
             shown = f"coalesce({', '.join(f'CAST({expression} AS VARCHAR)' for expression, _ in given)})"
             wanted = "a whole number" if COLUMNS[canonical] == "BIGINT" else _wanted_time(epoch)
             reasons.append(

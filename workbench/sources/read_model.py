@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from workbench._sql import ident, text
 from workbench.errors import ConfigError, SourceError, did_you_mean
+from workbench.moments import check_zone
 
 Positions = Literal["log", "source"]
 
@@ -54,11 +54,13 @@ class ReadModel:
             message = f"{self.name} has more than one column {twice!r}."
             raise ConfigError(message, hint="rename one: columns={'their name': 'our name'}")
         for checkpoint in (self.version, self.position):
-            if isinstance(checkpoint, str) and checkpoint not in rows.schema.names:
+            if not isinstance(checkpoint, str):
+                continue
+            if checkpoint not in rows.schema.names:
                 message = f"{self.name} has no column {checkpoint!r} to take its checkpoint from."
                 raise ConfigError(message + did_you_mean(checkpoint, rows.schema.names))
-            if isinstance(checkpoint, str) and not _counts(rows.schema.field(checkpoint).type):
-                kind = rows.schema.field(checkpoint).type
+            kind = rows.schema.field(checkpoint).type
+            if not _counts(kind):
                 message = f"{self.name}: column {checkpoint!r} is {kind}, and a checkpoint is a whole number."
                 raise ConfigError(message, hint="cast it: query='SELECT …, version::bigint …'")
         return rows
@@ -138,9 +140,7 @@ def read_model(
     if isinstance(position, int) and position < 0:
         message = f"position={position}: positions count from 1; 0 is before the first event."
         raise ConfigError(message)
-    if timezone is not None and timezone not in zoneinfo.available_timezones():
-        message = f"there is no time zone {timezone!r}."
-        raise ConfigError(message + did_you_mean(timezone, zoneinfo.available_timezones()))
+    check_zone(timezone)
     if positions not in get_args(Positions):
         message = f"positions={positions!r}: positions count as in the 'log' or as in the 'source'."
         raise ConfigError(message)

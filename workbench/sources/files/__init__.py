@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import ClassVar, Final, Literal, get_args
 
 from workbench._sql import ident
 from workbench.errors import ConfigError, SourceDataLost, did_you_mean
+from workbench.moments import check_zone
 from workbench.sources.base import Bookmark, Shape
 from workbench.sources.files import names, paths, records
 from workbench.sources.files.delimited import Delimited
@@ -100,9 +100,7 @@ def files(
     if epoch is not None and epoch not in get_args(Epoch):
         message = f"files() knows no epoch {epoch!r}.{did_you_mean(epoch, get_args(Epoch))}"
         raise ConfigError(message)
-    if timezone is not None and timezone not in zoneinfo.available_timezones():
-        message = f"there is no time zone {timezone!r}."
-        raise ConfigError(message + did_you_mean(timezone, zoneinfo.available_timezones()))
+    check_zone(timezone)
     patterns = tuple(str(path) for path in given)
     return Files(
         patterns=patterns,

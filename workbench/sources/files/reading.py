@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from workbench._sql import ident
+from workbench.event import COLUMNS, MAPPABLE
 from workbench.sources.base import Batch, Report, Shape
 from workbench.sources.files import records
 from workbench.sources.files.marks import Mark, stat
@@ -162,9 +163,10 @@ def _lacking(work: Sequence[Work], columns: Mapping[str, str]) -> dict[str, str]
 
 
 def _left_out(work: Sequence[Work], columns: Mapping[str, str]) -> list[str]:
-    """List the columns of files that nothing is made of; what a log numbers itself is none of them."""
+    """List the columns of files that nothing is made of; what a log gives itself is none of them."""
     there = dict.fromkeys(name for item in work for name in item.survey.columns)
-    return [name for name in there if name not in columns and name not in ("position", "source")]
+    own = COLUMNS.keys() - set(MAPPABLE)
+    return [name for name in there if name not in columns and name not in own]
 
 
 def _arrow_types(columns: Mapping[str, str]) -> dict[str, pa.DataType]:

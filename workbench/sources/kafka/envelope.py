@@ -143,18 +143,11 @@ def compile_envelope(
         timezone=timezone,
         epoch=epoch,
         reject=(ident("record.problem"),),
+        otherwise={
+            "occurred_at": ident("record.created"),
+            "recorded_at": ident("record.appended"),
+        },
     )
-    given_times = dict(compiled.columns)
-    for canonical, known in (("occurred_at", "record.created"), ("recorded_at", "record.appended")):
-        stated = given_times.get(canonical)
-        # A time that is there but unreadable is no reason to guess.
-        there = " OR ".join(
-            f"{ident(name)} IS NOT NULL" if name in made else "TRUE"
-            for name in named.get(canonical, ())
-        )
-        given_times[canonical] = (
-            f"CASE WHEN {there} THEN {stated} ELSE {ident(known)} END" if stated else ident(known)
-        )
     kept = ("text", "raw", *(f"cut{number}" for number in range(len(cuts))))
     listed = ", ".join(text(path) for path in paths)
     return Envelope(
@@ -162,7 +155,7 @@ def compile_envelope(
         columns={name: sql for name, sql in made.items() if name not in kept},
         kept=kept,
         parse=f"try(json_extract_string(text, [{listed}]))",
-        shape=dataclasses.replace(compiled, columns=given_times),
+        shape=compiled,
     )
 
 
