@@ -6,7 +6,6 @@ record was held back, or an id turns out to be known, is that undone and each re
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from workbench._sql import ident, text
 from workbench.event import COLUMNS, MAPPABLE, REQUIRED
 from workbench.sources.base import Batch, Shape
 from workbench.store import typed
+from workbench.store.transaction import transaction
 from workbench.store.typed import TypedColumn
 
 Con = duckdb.DuckDBPyConnection
@@ -48,26 +48,21 @@ def append(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> C
     # In several pieces, so that DuckDB shapes them on all cores.
     pieces = rows.to_batches(max_chunksize=_PIECE_ROWS)
     con.register("raw_batch", pa.Table.from_batches(pieces, rows.schema))
-    con.execute("BEGIN")
     try:
-        counts = _store(con, load_id, source, shape, batch) if batch.rows.num_rows else Counts()
-        con.execute(
-            "UPDATE log.main.loads SET bookmark = ?, read = read + ?, stored = stored + ?, "
-            "duplicate = duplicate + ?, rejected = rejected + ? WHERE load_id = ?",
-            [
-                json.dumps(batch.bookmark, default=str),
-                counts.read,
-                counts.stored,
-                counts.duplicate,
-                counts.rejected,
-                load_id,
-            ],
-        )
-        con.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(duckdb.Error):  # a COMMIT that failed has rolled back already
-            con.execute("ROLLBACK")
-        raise
+        with transaction(con):
+            counts = _store(con, load_id, source, shape, batch) if batch.rows.num_rows else Counts()
+            con.execute(
+                "UPDATE log.main.loads SET bookmark = ?, read = read + ?, stored = stored + ?, "
+                "duplicate = duplicate + ?, rejected = rejected + ? WHERE load_id = ?",
+                [
+                    json.dumps(batch.bookmark, default=str),
+                    counts.read,
+                    counts.stored,
+                    counts.duplicate,
+                    counts.rejected,
+                    load_id,
+                ],
+            )
     finally:
         con.unregister("raw_batch")
     return counts

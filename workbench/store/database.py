@@ -25,6 +25,7 @@ from workbench._sql import ident, text
 from workbench.errors import LoadError, LogCorrupt, LogError, LogLocked
 from workbench.store import schema
 from workbench.store.query import DAMAGED, FROM_A_COPY, query_error
+from workbench.store.transaction import transaction
 
 Con = duckdb.DuckDBPyConnection
 
@@ -240,9 +241,8 @@ class Database:
             raise LogError(message, hint="make the folder first")
         self._attach(read_only=False)
         if not schema.tables(self._con):  # another process may have been faster
-            self._con.execute("BEGIN")
-            schema.create(self._con)
-            self._con.execute("COMMIT")
+            with transaction(self._con):
+                schema.create(self._con)
         self._detach()
 
     def _attach(self, *, read_only: bool) -> None:

@@ -20,6 +20,7 @@ from workbench.store import schema, settle, typed
 from workbench.store.append import Counts, append
 from workbench.store.database import Database
 from workbench.store.fields import Field
+from workbench.store.transaction import transaction
 
 Con = duckdb.DuckDBPyConnection
 Progress = Callable[[int, int | None], None]
@@ -157,18 +158,17 @@ def _begin(con: Con, source: Source, *, again: bool) -> tuple[int, Bookmark | No
         message = f"this log already knows {source.name!r}, as a source of kind {last[0][1]}, not {source.kind}."
         raise LoadError(message, hint="give the new source a name of its own: name='…'")
     bookmark = json.loads(last[0][0]) if last and not again else None
-    con.execute("BEGIN")
-    # A load that still says 'running' was killed: no two can hold the file.
-    con.execute("UPDATE log.main.loads SET status = 'interrupted' WHERE status = 'running'")
-    (load_id,) = con.execute("SELECT coalesce(max(load_id), 0) + 1 FROM log.main.loads").fetchall()[
-        0
-    ]
-    con.execute(
-        "INSERT INTO log.main.loads (load_id, source, kind, started_at, status, read, stored, duplicate, "
-        "rejected, bookmark, code_version) VALUES (?, ?, ?, now(), 'running', 0, 0, 0, 0, ?, ?)",
-        [load_id, source.name, source.kind, _json(bookmark), schema.code_version()],
-    )
-    con.execute("COMMIT")
+    with transaction(con):
+        # A load that still says 'running' was killed: no two can hold the file.
+        con.execute("UPDATE log.main.loads SET status = 'interrupted' WHERE status = 'running'")
+        (load_id,) = con.execute(
+            "SELECT coalesce(max(load_id), 0) + 1 FROM log.main.loads"
+        ).fetchall()[0]
+        con.execute(
+            "INSERT INTO log.main.loads (load_id, source, kind, started_at, status, read, stored, duplicate, "
+            "rejected, bookmark, code_version) VALUES (?, ?, ?, now(), 'running', 0, 0, 0, 0, ?, ?)",
+            [load_id, source.name, source.kind, _json(bookmark), schema.code_version()],
+        )
     return int(load_id), bookmark
 
 

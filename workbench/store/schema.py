@@ -16,6 +16,7 @@ import duckdb
 from workbench._sql import ident, text
 from workbench.errors import LogForeign, LogTooNew
 from workbench.event import COLUMNS
+from workbench.store.transaction import transaction
 
 FORMAT: Final = 1
 """Version of the schema; a file says its own in ``meta``."""
@@ -151,16 +152,11 @@ def _columns(con: Con, table: str) -> set[str]:
 
 def migrate(con: Con, stored: int) -> None:
     """Bring a file of an older format up to date, in one transaction, step by step."""
-    con.execute("BEGIN")
-    try:
+    with transaction(con):
         for step in range(stored, FORMAT):
             MIGRATIONS[step](con)
             con.execute("UPDATE log.main.meta SET value = ? WHERE key = 'format'", [str(step + 1)])
         define_view(con)
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
-    con.execute("COMMIT")
 
 
 def refresh_hashes(con: Con) -> None:
@@ -170,8 +166,9 @@ def refresh_hashes(con: Con) -> None:
     ).fetchall()
     if same and same[0][0]:
         return
-    con.execute("BEGIN")
-    for table in ("events_base", "events_tail"):
-        con.execute(f"UPDATE log.main.{table} SET id_hash = hash(event_id)")
-    con.execute("UPDATE log.main.meta SET value = hash('a')::VARCHAR WHERE key = 'id_hash_of_a'")
-    con.execute("COMMIT")
+    with transaction(con):
+        for table in ("events_base", "events_tail"):
+            con.execute(f"UPDATE log.main.{table} SET id_hash = hash(event_id)")
+        con.execute(
+            "UPDATE log.main.meta SET value = hash('a')::VARCHAR WHERE key = 'id_hash_of_a'"
+        )

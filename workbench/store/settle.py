@@ -9,6 +9,7 @@ import duckdb
 from workbench._sql import ident
 from workbench.event import COLUMNS
 from workbench.store import schema, typed
+from workbench.store.transaction import transaction
 
 Con = duckdb.DuckDBPyConnection
 
@@ -25,8 +26,7 @@ def settle(con: Con, *, force: bool = False) -> bool:
         return False
     fields = {column.name: column.duck_type for column in typed.columns(con)}
     columns = ", ".join(map(ident, (*COLUMNS, "id_hash", *fields)))
-    con.execute("BEGIN")
-    try:
+    with transaction(con):
         schema.create_base(con, "events_next", fields)
         con.execute(
             f"INSERT INTO log.main.events_next ({columns}) SELECT {columns} FROM (SELECT {columns} "
@@ -37,10 +37,6 @@ def settle(con: Con, *, force: bool = False) -> bool:
         con.execute("ALTER TABLE log.main.events_next RENAME TO events_base")
         # TRUNCATE frees whole row groups; the rows are in the base within the same transaction.
         con.execute("TRUNCATE log.main.events_tail")
-        con.execute("COMMIT")
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
     return True
 
 

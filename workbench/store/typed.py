@@ -15,6 +15,7 @@ import duckdb
 from workbench._sql import ident
 from workbench.store import schema
 from workbench.store.fields import DUCK_TYPES, Field
+from workbench.store.transaction import transaction
 
 Con = duckdb.DuckDBPyConnection
 
@@ -90,15 +91,10 @@ def prepare(con: Con, fields: Iterable[Field]) -> list[str]:
     ]
     if not new:
         return []
-    con.execute("BEGIN")
-    try:
+    with transaction(con):
         for column in new:
             _add(con, column)
         schema.define_view(con)
-        con.execute("COMMIT")
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
     widen(con)
     return [column.name for column in new]
 
@@ -108,18 +104,13 @@ def widen(con: Con) -> None:
     tight = [column for column in columns(con) if column.narrow and column.misfits]
     if not tight:
         return
-    con.execute("BEGIN")
-    try:
+    with transaction(con):
         for column in tight:
             for table in _TABLES:
                 con.execute(f"ALTER TABLE log.main.{table} DROP COLUMN {ident(column.name)}")
             con.execute("DELETE FROM log.main.typed_columns WHERE column_name = ?", [column.name])
             _add(con, TypedColumn(column.field, narrow=False, misfits=0))
         schema.define_view(con)
-        con.execute("COMMIT")
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
 
 
 def count_misfits(con: Con, table: str) -> None:
