@@ -399,6 +399,28 @@ def test_columns_of_a_batch_may_be_called_as_those_of_an_event() -> None:
 AMOUNT = wb.Projection("p", {"x": wb.total("n")})
 
 
+@pytest.mark.parametrize("at_a_time", [1, 7, 10, 39, 1_000])
+def test_settling_a_slice_at_a_time_puts_all_events_in_order(
+    at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "SORTED_ROWS", at_a_time)
+    streams = ["b", "", "ä", "b'", "a", "Z"]
+    events = [event(n, stream_id=streams[n % 6], version=n // 6) for n in range(40)]
+    with wb.open() as log:
+        for some in (events[:25], events):
+            log.load(Listed(some), progress=False)
+            before = log.fingerprint()
+            log.settle()
+            assert log.fingerprint() == before
+        rows = log.sql(
+            "SELECT stream_id, version, position FROM log.main.events_base ORDER BY rowid"
+        ).rows()
+        assert len(rows) == 40
+        assert rows == sorted(
+            rows, key=lambda row: (row["stream_id"].encode(), row["version"], row["position"])
+        )
+
+
 def test_loads_fill_typed_columns_and_count_what_does_not_fit() -> None:
     with wb.open() as log:
         log.load(Listed(EVENTS[:4]), prepare=[AMOUNT], progress=False)
