@@ -17,7 +17,7 @@ import pytest
 
 import workbench as wb
 from tests.source_contract import as_events, rejects, rows
-from workbench.errors import LogError, SourceDataLost, SourceError
+from workbench.errors import ConfigError, LogError, SourceDataLost, SourceError
 from workbench.store.ingest import Loaded
 
 GOOD = b'{"stream_id": "acc-1", "event_type": "DepositMade", "data": {"amount": 1.10}}'
@@ -165,6 +165,21 @@ def test_a_time_that_is_naive_or_no_time_is_a_reject(
     loaded = load_lines(log, tmp_path, good, event(occurred_at=time))
     _, reason = only_reject(log, loaded, good=3)
     assert reason.startswith("occurred_at is not a time with an offset")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda zone: wb.files("events.ndjson", timezone=zone),
+        lambda zone: wb.kafka("broker:9092", "events.*", timezone=zone),
+        lambda zone: wb.postgres("postgresql://db/shop", timezone=zone),
+        lambda zone: wb.dead_letters("dead.parquet", timezone=zone),
+    ],
+    ids=["files", "kafka", "postgres", "dead_letters"],
+)
+def test_a_zone_that_is_none_is_said_before_anything_is_read(make: Any) -> None:
+    with pytest.raises(ConfigError, match=r"no time zone 'Europe/Madird'.*Europe/Madrid"):
+        make("Europe/Madird")
 
 
 def test_a_naive_time_is_read_in_the_zone_that_is_given(tmp_path: Path, log: wb.EventLog) -> None:

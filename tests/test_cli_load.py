@@ -15,9 +15,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 import workbench as wb
 from tests.cli import well, workbench
+from tests.dead_letters import parquet, reference, spring
 from tests.fix_kafka import Kafka
 from tests.fix_postgres import Store
-from tests.servers.kafka_client import events
+from tests.servers.kafka_client import Record, events
 from workbench import samples
 from workbench.cli.sources import client_settings
 from workbench.errors import ConfigError
@@ -230,3 +231,46 @@ def test_ctrl_c_leaves_the_log_whole(log: Path, tmp_path: Path) -> None:
         assert opened.health().sources[0].status == "interrupted"
     after = well("load", log, pattern, "--name", "bank", "--json").json
     assert (after["events"], after["loads"][0]["stored"]) == (made.events, made.events - kept)
+
+
+# -- dead letters ----------------------------------------------------------------------------------
+
+
+def test_dead_letters_are_loaded_from_files(log: Path, tmp_path: Path) -> None:
+    path = parquet(tmp_path / "dead.parquet", [spring(), reference()])
+    done = well("load", log, path, "--dead-letters", "any", "--name", "dlq")
+    assert f"{log} holds 0 events and 2 dead letters now" in done.out
+    again = well("load", log, path, "--dead-letters", "any", "--name", "dlq", "--json").json
+    assert (again["events"], again["dead_letters"], again["loads"][0]["read"]) == (0, 2, 0)
+    assert again["loads"][0]["kind"] == "dead letters"
+    assert "dead letters" in well("health", log).out
+
+
+def test_dead_letters_are_loaded_from_a_topic(log: Path, kafka: Kafka) -> None:
+    topic = kafka.topic()
+    kafka.send(topic, [Record(reference().value)])
+    url = f"kafka://{kafka.bootstrap}/{topic}"
+    (loaded,) = well("load", log, url, "--dead-letters", "reference", "--json").json["loads"]
+    assert (loaded["source"], loaded["stored"]) == (
+        f"dead letters of kafka:{kafka.bootstrap}/{topic}",
+        1,
+    )
+
+
+def test_dead_letters_are_loaded_from_a_table(log: Path, store: Store) -> None:
+    store.execute(
+        "CREATE TABLE wolverine_dead_letters AS SELECT gen_random_uuid() AS id, '{}'::bytea AS body, 'T' AS message_type, "
+        "'E' AS exception_type, 'm' AS exception_message, now() AS sent_at"
+    )
+    arguments = ("--table", "wolverine_dead_letters", "--dead-letters", "wolverine", "--json")
+    (loaded,) = well("load", log, url(store.dsn), *arguments).json["loads"]
+    assert (loaded["stored"], loaded["watermark"]) == (1, "1 rows of wolverine_dead_letters")
+
+
+def test_wrong_formats_of_dead_letters_are_refused(log: Path, tmp_path: Path) -> None:
+    path = parquet(tmp_path / "dead.parquet", [spring()])
+    assert "Did you mean 'spring'" in workbench("load", log, path, "--dead-letters", "sprung").err
+    done = workbench("load", log, path, "--dead-letters", "any", "--format", "parquet")
+    assert "dead letters are known by their content" in done.err
+    done = workbench("load", log, path, "--dead-letters", "any", "--table", "x")
+    assert "--table is for sources of kind postgres" in done.err

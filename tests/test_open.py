@@ -352,6 +352,43 @@ def test_a_migration_that_fails_changes_nothing(
         assert len(log) == 10
 
 
+SCHEMA = (
+    "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal "
+    "ORDER BY table_name, column_index"
+)
+
+
+@pytest.fixture
+def format_1(path: Path) -> Path:
+    """The file as the first format had it: without dead letters and re-drives."""
+    with duckdb.connect(str(path)) as con:
+        for table in ("dead_letters", "redrives", "redriven"):
+            con.execute(f"DROP TABLE {table}")
+        con.execute("UPDATE meta SET value = '1' WHERE key = 'format'")
+    return path
+
+
+def test_a_log_of_format_1_gains_a_table_of_dead_letters(format_1: Path, tmp_path: Path) -> None:
+    with wb.open(format_1) as log:
+        assert len(log) == 10
+    wb.open(tmp_path / "new.duckdb").close()
+    with (
+        duckdb.connect(str(format_1), read_only=True) as migrated,
+        duckdb.connect(str(tmp_path / "new.duckdb"), read_only=True) as new,
+    ):
+        assert migrated.sql(SCHEMA).fetchall() == new.sql(SCHEMA).fetchall()
+        said = "SELECT value FROM meta WHERE key = 'format'"
+        assert migrated.sql(said).fetchall() == [("2",)]
+        assert migrated.sql("SELECT count(*) FROM dead_letters").fetchall() == [(0,)]
+
+
+def test_a_log_of_format_1_is_not_changed_by_reading_only(format_1: Path) -> None:
+    before = format_1.read_bytes()
+    with pytest.raises(LogError, match="has format 1; this workbench reads format 2"):
+        wb.open(format_1, read_only=True)
+    assert format_1.read_bytes() == before
+
+
 # -- secrets -------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@
     │   └── SourceDataLost     the source no longer holds what comes next (retention, truncation)
     ├── LoadError              a load could not be written to the log; what was committed stays
     ├── ReplayError            a handler failed on an event
+    ├── RepairError            a repair was rolled back whole; nothing has changed
     ├── StreamNotFound         no such stream in this log
     └── QueryError             a query of the user is not usable
 
@@ -94,6 +95,10 @@ class ReplayError(WorkbenchError):
     def __init__(self, message: str, *, hint: str | None = None, event: object = None) -> None:
         super().__init__(message, hint=hint)
         self.event = event
+
+
+class RepairError(WorkbenchError):
+    """A repair was rolled back whole; nothing has changed."""
 
 
 class StreamNotFound(WorkbenchError):

@@ -57,6 +57,7 @@ def card(found: Health) -> None:
                 f"{found.clock_regressions:,} clock regressions",
             ),
             ("loading", f"{found.duplicates:,} duplicates, {found.rejects:,} rejects"),
+            *([("dead letters", f"{found.dead_letters:,}")] if found.dead_letters else []),
         ]
     )
     if found.types:

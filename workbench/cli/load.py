@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 import workbench as wb
-from workbench.cli import definitions, options, show, sources
+from workbench.cli import definitions, masking, options, show, sources
 from workbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ EXAMPLES: Final = (
     "    --option security_protocol=SASL_SSL --option sasl_mechanism=PLAIN \\",
     "    --option sasl_plain_username=audit \\",
     "    --option sasl_plain_password=env:KAFKA_PASSWORD",
+    "workbench load shop.duckdb kafka://broker:9092/events.dead-letter \\",
+    "    --dead-letters any",
 )
 
 _MAPPING = "Mapping"
@@ -144,6 +146,18 @@ def run(
             rich_help_panel=_KAFKA,
         ),
     ] = None,
+    dead_letters: Annotated[
+        str | None,
+        typer.Option(
+            "--dead-letters",
+            metavar="FORMAT",
+            help="The sources hold dead letters, not events: any (each is known by its headers), or reference, "
+            "connect, streams, spring, spring_retry, smallrye, nservicebus, masstransit; of tables axon, wolverine, "
+            "marten.",
+        ),
+    ] = None,
+    mask: masking.Fields = None,
+    mask_key: masking.Key = None,
     json: options.Json = False,
 ) -> None:
     """Load sources into a log, from where their last load ended.
@@ -170,19 +184,25 @@ def run(
         until=until,
         client=dict(options.pairs(option or [], "--option", "KEY=VALUE")),
         format=format,
+        dead_letters=dead_letters,
     )
     chosen = [sources.source(text, how) for text in source]
     prepared = [definitions.find(definition) for definition in prepare or []]
+    masks = masking.masks(mask, mask_key)
     with wb.open(log) as opened:
         done: list[Loaded] = []
         for item in chosen:
             with show.progress(item.name) as report:
                 done.append(
-                    opened.load(item, prepare=prepared, again=again, progress=report or False)
+                    opened.load(
+                        item, prepare=prepared, again=again, mask=masks, progress=report or False
+                    )
                 )
         total = len(opened)
+        ((parked,),) = opened.sql("SELECT count(*) FROM log.main.dead_letters").relation.fetchall()
     if json:
-        show.document({"log": log, "events": total, "loads": [_plain(loaded) for loaded in done]})
+        counts = {"events": total, "dead_letters": parked}
+        show.document({"log": log, **counts, "loads": [_plain(loaded) for loaded in done]})
         return
     show.table(
         ["source", "read", "stored", "duplicate", "rejected", "complete up to"],
@@ -201,7 +221,8 @@ def run(
             show.concern(
                 f"{one.rejected:,} records were rejected: wb.open('{log}').rejects() tells why"
             )
-    show.say(f"{log} holds {total:,} events now. Next: workbench health {log}")
+    also = f" and {parked:,} dead letters" if parked else ""
+    show.say(f"{log} holds {total:,} events{also} now. Next: workbench health {log}")
 
 
 def _columns(given: list[str]) -> dict[str, str | list[str]]:

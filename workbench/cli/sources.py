@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +14,8 @@ from workbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from workbench.sources.base import Source
+    from workbench.sources.kafka import KafkaSource
+    from workbench.sources.postgres import Postgres
 
 _POSTGRES: Final = ("postgresql://", "postgres://")
 _KAFKA: Final = "kafka://"
@@ -27,6 +29,8 @@ _ONLY: Final[Mapping[str, str]] = {
     "client": "kafka",
     "format": "files",
 }
+#: Dead letters of whatever format they are.
+ANY: Final = "any"
 _SECRET: Final = ("password", "secret", "token")
 
 
@@ -46,6 +50,7 @@ class Options:
     until: str | None = None
     client: Mapping[str, str] = field(default_factory=dict)
     format: Literal["parquet", "ndjson", "csv"] | None = None
+    dead_letters: str | None = None
 
 
 def source(text: str, options: Options) -> Source:
@@ -57,24 +62,11 @@ def source(text: str, options: Options) -> Source:
         It cannot be read, or an option does not go with this kind of source.
     """
     kind = _kind(text)
-    for item in fields(options):
-        wanted = _ONLY.get(item.name)
-        if wanted not in (None, kind) and getattr(options, item.name):
-            shown = {"from_": "from", "client": "option"}.get(item.name, item.name)
-            message = f"--{shown.replace('_', '-')} is for sources of kind {wanted}, and this one is of kind {kind}."
-            raise ConfigError(message, hint="load it by a command of its own")
+    if options.dead_letters is not None:
+        return _dead_letters(text, kind, options)
+    _check(options, kind)
     if kind == "postgres":
-        return wb.postgres(
-            text,
-            layout=options.layout,
-            table=options.table,
-            columns=options.columns or None,
-            position=options.position,
-            transaction_id=options.transaction_id,
-            name=options.name,
-            timezone=options.timezone,
-            epoch=options.epoch,
-        )
+        return _postgres(text, options)
     if kind == "kafka":
         return _kafka(text, options)
     return wb.files(
@@ -87,13 +79,58 @@ def source(text: str, options: Options) -> Source:
     )
 
 
+def _check(options: Options, kind: str) -> None:
+    for item in fields(options):
+        wanted = _ONLY.get(item.name)
+        if wanted not in (None, kind) and getattr(options, item.name):
+            shown = {"from_": "from", "client": "option"}.get(item.name, item.name)
+            message = f"--{shown.replace('_', '-')} is for sources of kind {wanted}, and this one is of kind {kind}."
+            raise ConfigError(message, hint="load it by a command of its own")
+
+
+def _dead_letters(text: str, kind: str, options: Options) -> Source:
+    """Make a source of dead letters; by their own mark a table or a message tells its format."""
+    if options.format is not None:
+        message = "--format is of files of events; dead letters are known by their content."
+        raise ConfigError(message, hint="say --dead-letters spring, or another format of theirs")
+    _check(options, kind)
+    format = None if options.dead_letters == ANY else options.dead_letters
+    if kind == "files":
+        return wb.dead_letters(
+            text,
+            format,
+            name=options.name,
+            columns=options.columns or None,
+            timezone=options.timezone,
+            epoch=options.epoch,
+        )
+    # The name is that of the dead letters, not of the topics that hold them.
+    unnamed = replace(options, name=None)
+    origin = _postgres(text, unnamed) if kind == "postgres" else _kafka(text, unnamed)
+    return wb.dead_letters(origin, format, name=options.name)
+
+
+def _postgres(text: str, options: Options) -> Postgres:
+    return wb.postgres(
+        text,
+        layout=options.layout,
+        table=options.table,
+        columns=options.columns or None,
+        position=options.position,
+        transaction_id=options.transaction_id,
+        name=options.name,
+        timezone=options.timezone,
+        epoch=options.epoch,
+    )
+
+
 def _kind(text: str) -> str:
     if text.startswith(_POSTGRES):
         return "postgres"
     return "kafka" if text.startswith(_KAFKA) else "files"
 
 
-def _kafka(text: str, options: Options) -> Source:
+def _kafka(text: str, options: Options) -> KafkaSource:
     parts = urlsplit(text)
     topics = [unquote(topic) for topic in parts.path.strip("/").split(",") if topic]
     if not parts.netloc or not topics:

@@ -12,6 +12,8 @@ from workbench.progress import bar
 from workbench.sources.base import Source
 from workbench.store import ingest, settle, typed
 from workbench.store.fields import Field
+from workbench.store.masked_source import masked
+from workbench.store.masks import Mask
 
 
 class Filling(Face):
@@ -23,6 +25,7 @@ class Filling(Face):
         *,
         prepare: Iterable[Definition] = (),
         again: bool = False,
+        mask: str | Mask | Iterable[str | Mask] = (),
         progress: bool | Callable[[int, int | None], None] = True,
     ) -> ingest.Loaded:
         """Load a source, from where its last load ended.
@@ -39,6 +42,9 @@ class Filling(Face):
             Definitions whose fields get typed columns right away (see :meth:`prepare`).
         again
             Read from the start, as after a mapping was put right; what the log has is not stored twice.
+        mask
+            Fields that are masked before they are stored: names, or :func:`workbench.mask` (by a keyed hash,
+            or removed). A source is loaded with the same masks always; the load's notes tell them.
         progress
             Show a progress bar, or call a function with (records read, about how many there are).
 
@@ -60,6 +66,7 @@ class Filling(Face):
                 hint="wrap it: wb.files('events.parquet'), wb.postgres('postgresql://…'), wb.kafka(…)",
             )
         fields = _fields(prepare)
+        source = masked(self._view.database, source, mask)
         with bar(source.name, progress) as report:
             return ingest.load(
                 self._view.database, source, prepare=fields, again=again, progress=report
@@ -68,7 +75,8 @@ class Filling(Face):
     def prepare(self, *definitions: Definition) -> list[str]:
         """Give the fields that definitions read columns of their own, so that replays do not parse JSON.
 
-        Later loads fill them too. Nothing that the log says changes.
+        Later loads fill them too. Nothing that the log says changes. Columns hold what is stored: on a log with
+        upcasters, the fields that they take a value from get one, too.
 
         Returns
         -------
@@ -76,7 +84,9 @@ class Filling(Face):
             The names of the columns that are new in ``events``.
         """
         self._require_whole("prepare")
-        fields = _fields(definitions)
+        fields = [
+            stored for item in _fields(definitions) for stored in self._view.stored_fields(item)
+        ]
         with self._view.database.writing() as con:
             return typed.prepare(con, fields)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
@@ -21,7 +21,7 @@ Bookmark = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a raw record becomes an event: SQL over the columns of a batch.
+    """How a raw record becomes an event, or a dead letter: SQL over the columns of a batch.
 
     Attributes
     ----------
@@ -36,11 +36,15 @@ class Shape:
         rejects records without stream_id or event_type, and with data or metadata that are not JSON.)
     raw
         A BLOB or VARCHAR expression: the record as received, kept with a reject.
+    table
+        Where its records go. ``columns`` are those of that table; a dead letter needs no more than
+        its ``source_position``, and is never rejected for what it says.
     """
 
     columns: Mapping[str, str]
     reject: str = "NULL"
     raw: str = "NULL"
+    table: Literal["events", "dead_letters"] = "events"
 
 
 @dataclass(frozen=True, slots=True)

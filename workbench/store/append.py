@@ -17,7 +17,7 @@ import pyarrow as pa
 from workbench._sql import ident, text
 from workbench.event import COLUMNS, MAPPABLE, REQUIRED
 from workbench.sources.base import Batch, Shape
-from workbench.store import typed
+from workbench.store import dead_letters, typed
 from workbench.store.transaction import transaction
 from workbench.store.typed import TypedColumn
 
@@ -50,7 +50,12 @@ def append(con: Con, load_id: int, source: str, shape: Shape, batch: Batch) -> C
     con.register("raw_batch", pa.Table.from_batches(pieces, rows.schema))
     try:
         with transaction(con):
-            counts = _store(con, load_id, source, shape, batch) if batch.rows.num_rows else Counts()
+            if not batch.rows.num_rows:
+                counts = Counts()
+            elif shape.table == "dead_letters":
+                counts = Counts(*dead_letters.store(con, load_id, source, shape, _NUMBER))
+            else:
+                counts = _store(con, load_id, source, shape, batch)
             con.execute(
                 "UPDATE log.main.loads SET bookmark = ?, read = read + ?, stored = stored + ?, "
                 "duplicate = duplicate + ?, rejected = rejected + ? WHERE load_id = ?",

@@ -14,12 +14,13 @@ import re
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import ARROW, SPECIAL
 
 from workbench._sql import ident, text
 from workbench.errors import LoadError, LogCorrupt, LogError, LogLocked
@@ -51,6 +52,8 @@ class Database:
         Seconds to wait for a file that another process holds.
     """
 
+    _attached_as = "log"
+
     def __init__(self, path: Path | None, *, read_only: bool = False, wait: float = 2.0) -> None:
         self.path = path
         self.read_only = read_only
@@ -59,6 +62,7 @@ class Database:
         self._remembered_at = 0
         self._wait = wait
         self._names = itertools.count(1)
+        self._functions: dict[Callable[..., Any], str] = {}
         self._con = duckdb.connect(
             ":memory:",
             config={"temp_directory": str(_spill_folder())},
@@ -189,6 +193,19 @@ class Database:
         con.execute(f"CREATE TABLE {name} AS FROM rows_to_keep")
         return name
 
+    def function(self, function: Callable[..., Any], takes: Sequence[str], gives: str) -> str:
+        """Make a function over Arrow batches callable from SQL; return the name that it has there."""
+        if function not in self._functions:
+            if not self._functions:
+                # A function that outlives its connection is reported as a leak when Python ends.
+                weakref.finalize(self, self._con.close)
+            name = f"wb_function_{next(self._names)}"
+            self._con.create_function(
+                name, function, list(takes), gives, type=ARROW, null_handling=SPECIAL
+            )
+            self._functions[function] = name
+        return self._functions[function]
+
     def close(self) -> None:
         """Let go of the file. Results that were not fetched yet can no longer be."""
         if not self._closed:
@@ -250,7 +267,7 @@ class Database:
         while True:
             try:
                 mode = " (READ_ONLY)" if read_only else ""
-                self._con.execute(f"ATTACH {text(str(self.path))} AS log{mode}")
+                self._con.execute(f"ATTACH {text(str(self.path))} AS {self._attached_as}{mode}")
             except duckdb.Error as error:
                 if _locked(error, str(self.path)) and time.monotonic() < deadline:
                     time.sleep(0.05)
@@ -262,13 +279,13 @@ class Database:
 
     def _detach(self) -> None:
         attached = self._con.execute(
-            "SELECT 1 FROM duckdb_databases() WHERE database_name = 'log'"
+            f"SELECT 1 FROM duckdb_databases() WHERE database_name = '{self._attached_as}'"
         ).fetchall()
         self._let_go = True
         if not attached:
             return
         try:
-            self._con.execute("DETACH log")
+            self._con.execute(f"DETACH {self._attached_as}")
         except duckdb.Error as error:
             reason = str(error).splitlines()[-1]
             message = f"{self.label} holds all that was committed, and it stays; tidying the file failed: {reason}"
@@ -293,7 +310,7 @@ def _drop(con: Con, name: str) -> None:
 
 
 def _locked(error: duckdb.Error, path: str) -> bool:
-    return "lock" in str(error).replace(path, "")
+    return bool(re.search(r"\block", str(error).replace(path, "")))  # not a damaged 'block'
 
 
 def _translated(error: duckdb.Error, path: str, *, read_only: bool) -> LogError:

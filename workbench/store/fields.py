@@ -110,6 +110,11 @@ _READ: Final[dict[FieldType, Callable[[str], str]]] = {
 }
 
 
+def read_text(kind: FieldType, raw: str) -> str:
+    """Read a value from SQL that gives its text, as a type; NULL when it does not fit."""
+    return _READ[kind](raw)
+
+
 def field(name: str, type: FieldType | None = None) -> Field:
     r"""Parse a field's name.
 

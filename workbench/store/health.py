@@ -53,6 +53,8 @@ class Health:
         Events without a time on ``clock``, a version, a correlation id.
     duplicates, rejects
         Records that said again what the log had; records that could not become events.
+    dead_letters
+        Messages that consumers gave up.
     """
 
     label: str
@@ -72,6 +74,7 @@ class Health:
     duplicates: int
     rejects: int
     sources: tuple[SourceHealth, ...]
+    dead_letters: int = 0
 
     @property
     def concerns(self) -> list[str]:
@@ -139,6 +142,7 @@ class Health:
                 f"{self.version_gaps:,} version gaps, {self.version_clashes:,} clashes, {self.clock_regressions:,} clock regressions",
             ),
             ("loading", f"{self.duplicates:,} duplicates, {self.rejects:,} rejects"),
+            *([("dead letters", f"{self.dead_letters:,}")] if self.dead_letters else []),
         ]
 
     def _source_rows(self) -> list[list[object]]:
@@ -205,8 +209,9 @@ def health(view: View) -> Health:
                 lag(version) OVER w AS before, lag({clock}_at) OVER w AS moment_before
               FROM {EVENTS} WHERE {view.filter} WINDOW w AS (PARTITION BY stream_id ORDER BY version, position))"""
     )[0]
-    duplicates, rejects = view.rows(
-        "SELECT (SELECT count(*) FROM log.main.duplicates), (SELECT count(*) FROM log.main.rejects)"
+    duplicates, rejects, dead_letters = view.rows(
+        "SELECT (SELECT count(*) FROM log.main.duplicates), (SELECT count(*) FROM log.main.rejects), "
+        "(SELECT count(*) FROM log.main.dead_letters)"
     )[0]
     return Health(
         view.database.label + (f" where {'; '.join(view.words)}" if view.words else ""),
@@ -226,6 +231,7 @@ def health(view: View) -> Health:
         int(duplicates),
         int(rejects),
         _sources(view),
+        int(dead_letters),
     )
 
 

@@ -39,6 +39,8 @@ class Loaded:
         Numbers of records; read = stored + duplicate + rejected.
     report
         What the source can vouch for: watermark, open gaps, completeness by part, notes.
+    words
+        What was loaded: ``"events"`` or ``"dead letters"``.
     """
 
     load_id: int
@@ -49,10 +51,11 @@ class Loaded:
     duplicate: int
     rejected: int
     report: Report
+    words: str = "events"
 
     def __repr__(self) -> str:
         lines = [
-            f"Loaded {self.stored:,} events from {self.source} "
+            f"Loaded {self.stored:,} {self.words} from {self.source} "
             f"(read {self.read:,}, duplicate {self.duplicate:,}, rejected {self.rejected:,})"
         ]
         if self.report.watermark:
@@ -88,11 +91,13 @@ def load(
         typed.prepare(con, prepare)
         load_id, bookmark = _begin(con, source, again=again)
         counts = Counts()
+        words = "events"
         try:
             with source.read(bookmark) as reading:
+                words = reading.shape.table.replace("_", " ")
                 try:
                     for batch in reading.batches():
-                        with _writing_to(database, source, counts):
+                        with _writing_to(database, source, counts, words):
                             counts.add(append(con, load_id, source.name, reading.shape, batch))
                         if progress is not None:
                             progress(counts.read, reading.total)
@@ -106,12 +111,12 @@ def load(
                 _interrupt(con, load_id)
             if not isinstance(error, SourceError):
                 raise
-            message = f"{error}\n  {counts.stored:,} events of this load are committed and stay"
+            message = f"{error}\n  {counts.stored:,} {words} of this load are committed and stay"
             hint = "run the same load again: it goes on from there"
             # Where the source has lost what comes next, running it again cannot help; it said what can.
             said = hint in message or isinstance(error, SourceDataLost)
             raise type(error)(message, hint=None if said else hint) from error
-        with _writing_to(database, source, counts):
+        with _writing_to(database, source, counts, words):
             _end(con, load_id, "complete", report)
         try:
             typed.widen(con)
@@ -123,7 +128,7 @@ def load(
             ) from error
     return Loaded(
         load_id, source.name, source.kind,
-        counts.read, counts.stored, counts.duplicate, counts.rejected, report,
+        counts.read, counts.stored, counts.duplicate, counts.rejected, report, words,
     )  # fmt: skip
 
 
@@ -132,13 +137,13 @@ def _first(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _writing_to(database: Database, source: Source, counts: Counts) -> Iterator[None]:
+def _writing_to(database: Database, source: Source, counts: Counts, words: str) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
         message = (
             f"{database.label} could not take more from {source.name}: {_first(error)}\n"
-            f"  {counts.stored:,} events of this load are committed and stay"
+            f"  {counts.stored:,} {words} of this load are committed and stay"
         )
         hint = "mend the cause (disk space?), then run the same load again: it goes on from there"
         raise LoadError(message, hint=hint) from error

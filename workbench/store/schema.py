@@ -2,7 +2,8 @@
 
 Events lie in two tables of the same columns: ``events_base`` is sorted by (stream, version), so that one
 stream is a few neighbouring rows, and ``events_tail`` takes what came since. The view ``events`` is both;
-it is all that anybody reads, also with a plain DuckDB.
+it is all that anybody reads, also with a plain DuckDB. Dead letters lie in a table of their own, and the
+journal of their re-drives in two.
 """
 
 from __future__ import annotations
@@ -15,16 +16,31 @@ import duckdb
 
 from workbench._sql import ident, text
 from workbench.errors import LogForeign, LogTooNew
-from workbench.event import COLUMNS
+from workbench.event import COLUMNS, DEAD_LETTER
 from workbench.store.transaction import transaction
 
-FORMAT: Final = 1
+Con = duckdb.DuckDBPyConnection
+
+FORMAT: Final = 2
 """Version of the schema; a file says its own in ``meta``."""
 
-MIGRATIONS: Final[dict[int, Callable[[duckdb.DuckDBPyConnection], None]]] = {}
-"""``n`` -> what turns a file of format ``n`` into ``n + 1``, inside the caller's transaction."""
 
-Con = duckdb.DuckDBPyConnection
+def _create_dead_letters(con: Con) -> None:
+    columns = ", ".join(f"{ident(name)} {kind}" for name, kind in DEAD_LETTER.items())
+    con.execute(f"CREATE TABLE log.main.dead_letters ({columns})")
+    con.execute(
+        "CREATE TABLE log.main.redrives (redrive_id VARCHAR PRIMARY KEY, broker VARCHAR, "
+        "started_at TIMESTAMPTZ, finished_at TIMESTAMPTZ, alive_at TIMESTAMPTZ, sender VARCHAR, "
+        "ends JSON, code_version VARCHAR)"
+    )
+    con.execute(
+        "CREATE TABLE log.main.redriven (redrive_id VARCHAR, n BIGINT, source VARCHAR, "
+        'source_position VARCHAR, topic VARCHAR, partition INTEGER, "offset" BIGINT, sent_at TIMESTAMPTZ)'
+    )
+
+
+MIGRATIONS: Final[dict[int, Callable[[Con], None]]] = {1: _create_dead_letters}
+"""``n`` -> what turns a file of format ``n`` into ``n + 1``, inside the caller's transaction."""
 
 
 def code_version() -> str:
@@ -60,6 +76,7 @@ def create(con: Con) -> None:
         "CREATE TABLE log.main.duplicates (load_id BIGINT, source VARCHAR, source_position VARCHAR, "
         "event_id VARCHAR, position BIGINT)"
     )
+    _create_dead_letters(con)
     con.execute(
         "INSERT INTO log.main.meta VALUES ('product', 'workbench'), ('format', ?), ('created_by', ?), "
         "('id_hash_of_a', hash('a')::VARCHAR)",

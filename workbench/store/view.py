@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, Self
 
 import duckdb
 
 from workbench._sql import any_of, ident, literal, text
+from workbench._sql import number as number_text
 from workbench.errors import MomentError, StreamNotFound, did_you_mean
 from workbench.moments import Clock, Moment
 from workbench.store.database import Database
-from workbench.store.fields import Field
+from workbench.store.fields import DUCK_TYPES, Field, field
 from workbench.store.query import check_query, query_error
 
 EVENTS = "log.main.events"
@@ -26,6 +27,29 @@ class Reader:
     value: str
     unusable: str | None
     """A condition that finds values which are there but do not fit; None where there are none."""
+    present: str
+    """A condition: there is a value, readable or not."""
+    raw: str
+    """The value as it stands there, for messages."""
+    number: str
+    """A number as text, with all the digits that the payload has; NULL where it is none."""
+
+
+class Upcasting(Protocol):
+    """What stands between stored payloads and those that a view shows; made by ``log.upcast``."""
+
+    def with_more(self, upcasters: Sequence[Any]) -> Self:
+        """Return these and other upcasters, checked together."""
+
+    def changes(self, wanted: Field) -> bool:
+        """Whether a field may be read otherwise than it is stored."""
+
+    def read(self, wanted: Field, stored: Callable[[Field], Reader], database: Database) -> Reader:
+        """Say how to read a field, given how fields are read as they are stored."""
+
+    @property
+    def condition(self) -> str:
+        """A condition on ``events``: the payload is not shown as it is stored."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +64,17 @@ class View:
         SQL conditions over the columns of ``events``; all hold.
     words
         The same in words, for titles.
+    upcasters
+        What turns old payloads into new ones as fields are read (:meth:`read`); None: read as stored.
+        ``view.without_upcasters()`` reads the same events as they are stored, so one query can hold both:
+        ``view.read(field).value`` beside ``view.without_upcasters().read(field).value``.
+        ``view.upcasters.condition`` finds the events whose payload they change.
     """
 
     database: Database
     conditions: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    upcasters: Upcasting | None = None
 
     # -- narrowing -------------------------------------------------------------------------------
 
@@ -55,6 +85,19 @@ class View:
             conditions=(*self.conditions, condition),
             words=(*self.words, words),
         )
+
+    def upcast(self, upcasting: Upcasting) -> View:
+        """Return a view of the same events that reads payloads through upcasters."""
+        return replace(self, upcasters=upcasting)
+
+    def without_upcasters(self) -> View:
+        """Return a view of the same events that reads payloads as they are stored."""
+        return replace(self, upcasters=None)
+
+    @property
+    def whole(self) -> View:
+        """The view of all events of the log, read in the same way."""
+        return replace(self, conditions=(), words=())
 
     def where(
         self,
@@ -82,9 +125,13 @@ class View:
                 view = view.narrowed(any_of(column, values), f"{column} {_listed(values)}")
         if condition is not None:
             # Without the parentheses too: 'TRUE) OR (TRUE' would reach beyond its own pair.
-            view._try(f"SELECT CASE WHEN {condition}\nTHEN 1 END FROM {EVENTS} LIMIT 0", condition)
-            view._try(f"SELECT 1 FROM {EVENTS} WHERE ({condition}\n) LIMIT 0", condition)
-            view = view.narrowed(f"({condition}\n)", condition)
+            events = f"({view._shown})"
+            view._try(f"SELECT CASE WHEN {condition}\nTHEN 1 END FROM {events} LIMIT 0", condition)
+            view._try(f"SELECT 1 FROM {events} WHERE ({condition}\n) LIMIT 0", condition)
+            narrower = f"({condition}\n)"
+            if view.upcasters is not None:  # it is about the payload that this view shows
+                narrower = f"position IN (SELECT position FROM {events} WHERE {narrower})"
+            view = view.narrowed(narrower, condition)
         return view
 
     def between(
@@ -134,12 +181,31 @@ class View:
     @property
     def sql(self) -> str:
         """The query for the events of this view, in the order of the log."""
-        return f"SELECT * FROM {EVENTS} WHERE {self.filter} ORDER BY position"
+        return f"{self._shown} WHERE {self.filter} ORDER BY position"
 
     @property
     def setup(self) -> str:
         """Defines ``events`` as this view, for a query of the user."""
-        return f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM {EVENTS} WHERE {self.filter}"
+        return f"CREATE OR REPLACE TEMP VIEW events AS {self._shown} WHERE {self.filter}"
+
+    @property
+    def _shown(self) -> str:
+        """All events of the log, with payloads (and what is derived from them) as this view reads them."""
+        if self.upcasters is None:
+            return f"SELECT * FROM {EVENTS}"
+        columns = {
+            "data": f"CAST({self.read(field('event.data')).value} AS JSON)",
+            "schema_version": self.read(field("event.schema_version")).value,
+        }
+        for name, path, kind in self.remember(
+            "SELECT column_name, path, type FROM log.main.typed_columns"
+        ):
+            column, _, inner = path.partition(".")
+            item = Field(column, inner, kind)
+            if self.upcasters.changes(item):
+                columns[name] = f"CAST({self.read(item).value} AS {DUCK_TYPES[item.type]})"
+        replaced = ", ".join(f"{sql} AS {ident(name)}" for name, sql in columns.items())
+        return f"SELECT * REPLACE ({replaced}) FROM {EVENTS}"
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a query of ours and return its rows."""
@@ -205,15 +271,40 @@ class View:
         return not self.remember("SELECT 1 FROM log.main.events_tail LIMIT 1")
 
     def read(self, wanted: Field) -> Reader:
-        """Say how to read a field: from its typed column where that is exact, else from the payload."""
+        """Say how to read a field: through upcasters; from its typed column where exact, or the payload."""
+        if self.upcasters is None:
+            return self._read_stored(wanted)
+        return self.upcasters.read(wanted, self._read_stored, self.database)
+
+    def _read_stored(self, wanted: Field) -> Reader:
         if self._typed(wanted) is not None:
-            return Reader(ident(wanted.typed_column), None)
-        if not wanted.may_be_unusable:
-            return Reader(wanted.value_sql, None)
-        return Reader(wanted.value_sql, f"{wanted.present_sql} AND ({wanted.value_sql}) IS NULL")
+            value = ident(wanted.typed_column)
+            there = f"{value} IS NOT NULL"
+            return Reader(value, None, there, wanted.raw_sql, f"CAST({value} AS VARCHAR)")
+        unusable = None
+        if wanted.may_be_unusable:
+            unusable = f"{wanted.present_sql} AND ({wanted.value_sql}) IS NULL"
+        number = (
+            wanted.read_sql(number_text) if wanted.path else f"CAST({wanted.raw_sql} AS VARCHAR)"
+        )
+        return Reader(wanted.value_sql, unusable, wanted.present_sql, wanted.raw_sql, number)
+
+    def stored_fields(self, wanted: Field) -> list[Field]:
+        """Return the fields of stored payloads from which a field is read: itself, and what upcasters take it from."""
+        found = [wanted]
+
+        def noted(item: Field) -> Reader:
+            found.append(item)
+            return self._read_stored(item)
+
+        if self.upcasters is not None:
+            self.upcasters.read(wanted, noted, self.database)
+        return list(dict.fromkeys(found))
 
     def narrow(self, wanted: Field) -> bool:
-        """Whether a decimal field has a typed column of at most four places, in a machine integer."""
+        """Whether a decimal field is read from a typed column of at most four places, in a machine integer."""
+        if self.upcasters is not None and self.upcasters.changes(wanted):
+            return False
         return self._typed(wanted) is True
 
     def _typed(self, wanted: Field) -> bool | None:

@@ -142,7 +142,7 @@ class Files:
         """
         found = paths.find(self.patterns)
         format_name = paths.one_format(found, self.format)
-        format = _FORMATS[format_name]
+        format = self._reader(format_name)
         stored: Mapping[str, Mapping[str, object]] = (bookmark or {}).get("files", {})
         marks = {name: Mark.restored(value) for name, value in stored.items()}
         self._check_present(found, marks)
@@ -157,6 +157,9 @@ class Files:
             work.append(Work(file, format.survey(file)))
         shape, needed = self._shape(format_name, work)
         yield Pass(self.name, format, shape, needed, found, work, marks, self.limits)
+
+    def _reader(self, format: str) -> Format:
+        return _FORMATS[format]
 
     def _shape(self, format: str, work: Sequence[Work]) -> tuple[Shape, Mapping[str, str]]:
         filled = [item for item in work if item.survey.rows != 0]

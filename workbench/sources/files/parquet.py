@@ -1,7 +1,7 @@
 """Parquet, read by a DuckDB of our own that hands over Arrow.
 
 Types are narrowed to what a mapping can use: structs, lists and maps become JSON (their decimals exact),
-rare types their text, bytes UTF-8 text.
+rare types their text, bytes UTF-8 text. Where bytes are wanted as they are, nothing is narrowed.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ _PROBE: Final = 100
 
 
 class Parquet:
-    """Reads Parquet files."""
+    """Reads Parquet files; ``exact`` leaves every column as it is."""
 
     grows = False
     fixed = True
+
+    def __init__(self, *, exact: bool = False) -> None:
+        self._exact = exact
 
     def survey(self, file: File) -> Survey:
         """Read the footer."""
@@ -44,7 +47,11 @@ class Parquet:
             rows = con.execute(
                 f"SELECT num_rows FROM parquet_file_metadata({_path(file)})"
             ).fetchall()[0][0]
-        return Survey({name: _narrow(duck_type) for name, duck_type, *_ in described}, rows)
+        columns = {
+            name: duck_type if self._exact else _narrow(duck_type)
+            for name, duck_type, *_ in described
+        }
+        return Survey(columns, rows)
 
     def tables(
         self, file: File, survey: Survey, columns: Mapping[str, str], mark: Mark, limits: Limits
@@ -53,12 +60,15 @@ class Parquet:
         with _connection(file) as con:
             described = con.execute(f"DESCRIBE SELECT * FROM {_table(file)}").fetchall()
             here = {name: duck_type for name, duck_type, *_ in described if name in columns}
-            listed = [f"{_selected(name, kind)} AS {ident(name)}" for name, kind in here.items()]
+            listed = [
+                ident(name) if self._exact else f"{_selected(name, kind)} AS {ident(name)}"
+                for name, kind in here.items()
+            ]
             problems = [
                 f"CASE WHEN {ident(name)} IS NOT NULL AND try(decode({ident(name)})) IS NULL "
                 f"THEN {text(name + ' is not UTF-8 text')} END"
                 for name, kind in here.items()
-                if kind == "BLOB"
+                if kind == "BLOB" and not self._exact
             ]
             listed += [
                 f"{text(file.name + '#')} || (file_row_number + 1) AS {ident(records.AT)}",

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 from aiokafka.record.memory_records import MemoryRecords
 
+from workbench.sources.kafka.headernames import RecordBatch
 from workbench.sources.payload import Cutter
 
 _HEADER = pa.struct([("name", pa.string()), ("value", pa.binary())])
@@ -96,8 +97,12 @@ def batches(data: bytes) -> list[Any]:
     """Split a fetched answer into the producers' record batches; the last, cut-off one is left out."""
     memory = MemoryRecords(data)
     found = []
+    at = 0
     while memory.has_next():
-        found.append(memory.next_batch())
+        # A batch begins with its first offset, eight bytes, and the length of what follows, four.
+        end = at + 12 + int(unpack_from(">i", data, at + 8)[0])
+        found.append(RecordBatch(memory.next_batch(), memoryview(data)[at:end]))
+        at = end
     return found
 
 

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from workbench.errors import ConfigError
+from workbench.moments import check_zone
 from workbench.sources.base import Batch, Bookmark, Report, Shape
 from workbench.sources.kafka.cluster import Cluster, check_options
 from workbench.sources.kafka.envelope import Envelope, compile_envelope
@@ -121,6 +122,7 @@ def kafka(
         )
         raise ConfigError(message)
     check_options(named, client_options)
+    check_zone(timezone)
     return KafkaSource(
         name=named,
         bootstrap=",".join(hosts),

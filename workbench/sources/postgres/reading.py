@@ -122,31 +122,16 @@ class TableReading(ABC):
 
     def ahead(self, parts: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Gather record batches into tables of a good size, reading ahead of the log."""
-        self._flow = prefetched(self._gathered(parts), self.given.bulk.adbc_cancel)
+        self._flow = prefetched(
+            gathered(parts, self.given.batch_rows, self.given.batch_bytes),
+            self.given.bulk.adbc_cancel,
+        )
         return self._flow
 
     def close(self) -> None:
         """Stop reading ahead; the connections may be closed then."""
         if self._flow is not None:
             self._flow.close()
-
-    def _gathered(self, parts: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-        most = self.given.batch_rows
-        held: list[pa.RecordBatch] = []
-        rows = size = 0
-        for whole in parts:
-            for start in range(0, whole.num_rows, most):
-                part = whole.slice(start, most)
-                if held and (
-                    size + part.nbytes > self.given.batch_bytes or rows + part.num_rows > most
-                ):
-                    yield pa.Table.from_batches(held)
-                    held, rows, size = [], 0, 0
-                held.append(part)
-                rows += part.num_rows
-                size += part.nbytes
-        if held:
-            yield pa.Table.from_batches(held)
 
     def anchor(self, position: int) -> None:
         """Note which row stands at a position, to recognise the table at the next pass."""
@@ -182,6 +167,23 @@ class TableReading(ABC):
         if self.given.control.execute(query).fetchall()[0][0]:
             message = f"{self.where} has rows without {column.name}, which nothing would read."
             raise ConfigError(message, hint="order by a column that every row has: position='…'")
+
+
+def gathered(parts: Iterator[pa.RecordBatch], rows: int, size: int) -> Iterator[pa.Table]:
+    """Gather record batches into tables of at most so many rows and, unless one row is larger, bytes."""
+    held: list[pa.RecordBatch] = []
+    held_rows = held_size = 0
+    for whole in parts:
+        for start in range(0, whole.num_rows, rows):
+            part = whole.slice(start, rows)
+            if held and (held_size + part.nbytes > size or held_rows + part.num_rows > rows):
+                yield pa.Table.from_batches(held)
+                held, held_rows, held_size = [], 0, 0
+            held.append(part)
+            held_rows += part.num_rows
+            held_size += part.nbytes
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def raw_expression(columns: Sequence[Column]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from workbench._sql import ident, text
 from workbench.errors import ConfigError
+from workbench.moments import check_zone
 from workbench.sources import mapping
 from workbench.sources.base import Bookmark, Reading, Shape
 from workbench.sources.mapping import Epoch, Spec
@@ -253,6 +254,7 @@ def postgres(
         columns={**base.columns, **(columns or {})},
         transaction_id=transaction_id or base.transaction_id,
     )
+    check_zone(timezone)
     parsed = parse(dsn)
     return Postgres(
         name=name or f"postgres://{parsed.label}/{chosen.table}",

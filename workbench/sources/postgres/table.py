@@ -17,6 +17,20 @@ from workbench.sources.postgres.snapshot import Control, Limits
 _DIGITS: Final = 38
 #: Types that Arrow holds as they are; the others are read as text, and numeric becomes DECIMAL.
 _AS_THEY_ARE: Final = catalog.NATIVE.keys() - {"uuid"}
+_PLAIN: Final = {
+    "int2": pa.int16(),
+    "int4": pa.int32(),
+    "int8": pa.int64(),
+    "float4": pa.float32(),
+    "float8": pa.float64(),
+    "bool": pa.bool_(),
+    "text": pa.string(),
+    "varchar": pa.string(),
+    "bytea": pa.binary(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+    "timestamptz": pa.timestamp("us", "UTC"),
+}
 #: Infinity and the last years of Postgres wrap round in Arrow, to before the first of Postgres.
 _FIRST_DAY: Final = -2_440_589
 _FIRST_MICROSECOND: Final = _FIRST_DAY * 86_400_000_000
@@ -82,6 +96,33 @@ def read_table(
             found: pa.Table = cursor.fetch_arrow_table()
     arrays = [_exact(found.column(name), name, *described[name], where=what) for name in chosen]
     return pa.table(arrays, names=chosen)
+
+
+def as_arrow(connection: Control, relation: catalog.Relation, where: str) -> pa.Table:
+    """Read a whole table on a connection that is in a transaction: with what that has changed so far."""
+    described = _described(connection, relation.quoted)
+    selected = sql.SQL(", ").join(
+        sql.SQL("{0}::text AS {0}").format(sql.Identifier(name))
+        if kind not in _PLAIN
+        else sql.Identifier(name)
+        for name, (kind, _, _) in described.items()
+    )
+    rows = connection.execute(
+        sql.SQL("SELECT {} FROM {}").format(selected, relation.quoted)
+    ).fetchall()
+    arrays = [
+        _exact(
+            pa.chunked_array(
+                [pa.array([row[index] for row in rows], _PLAIN.get(kind, pa.string()))]
+            ),
+            name,
+            kind,
+            *sizes,
+            where=where,
+        )
+        for index, (name, (kind, *sizes)) in enumerate(described.items())
+    ]
+    return pa.table(arrays, names=list(described))
 
 
 def _origin(control: Control, table: str | None, query: str | None, what: str) -> sql.Composable:
