@@ -133,7 +133,7 @@ class Classification:
     # -- the checkpoint --------------------------------------------------------------------------
 
     @property
-    def _unit(self) -> str | None:
+    def unit(self) -> str | None:
         """In what a checkpoint counts: ``version``, ``position``, or None without one."""
         if self.model.version is not None:
             return "version"
@@ -160,9 +160,9 @@ class Classification:
 
     def _checkpointed(self) -> str:
         """The stored rows with their checkpoint, in versions or in positions of this log, as ``checkpoint``."""
-        if self._unit is None:
+        if self.unit is None:
             return f"SELECT *, NULL::BIGINT AS wb_checkpoint FROM {self.stored}"
-        if self._unit == "version":
+        if self.unit == "version":
             return f"SELECT *, CAST({ident(str(self.model.version))} AS BIGINT) AS wb_checkpoint FROM {self.stored}"
         if self._whole is not None:
             return f"SELECT *, {self._whole} AS wb_checkpoint FROM {self.stored}"
@@ -183,7 +183,7 @@ class Classification:
     def _ends(self, joined: str) -> str:
         """The last version or position of each row in this log: a checkpoint beyond it is ahead of the log."""
         cut = self.view.until(self.moment)
-        if self._unit == "position":
+        if self.unit == "position":
             # Of rows that the replay has not, too: they may come from events beyond.
             return f"SELECT {self.key_list}, (SELECT coalesce(max(position), 0) FROM {EVENTS} WHERE {cut.filter}) AS wb_last FROM {joined}"
         if not self.definition.by_stream:
@@ -216,7 +216,7 @@ class Classification:
             f"{pairs}, {self._whole or 's.wb_checkpoint'} AS checkpoint, r.version, r.position "
             f"FROM ({self._checkpointed()}) s FULL JOIN {self.replayed} r ON {same}"
         )
-        head = f"(checkpoint IS NULL OR checkpoint >= {self._unit})" if self._unit else "TRUE"
+        head = f"(checkpoint IS NULL OR checkpoint >= {self.unit})" if self.unit else "TRUE"
         equal = " AND ".join(ident("equal_" + column.name) for column in self.columns)
         # Most rows match and need no second look; everything dearer is done for the others alone.
         return self.database.keep(
@@ -228,7 +228,7 @@ class Classification:
     def _states(self, joined: str) -> str | None:
         """Every state of the rows that do not simply match; None when all do."""
         # Without a checkpoint a row that is only missing has nothing to be compared with.
-        compared = "" if self._unit else " AND in_stored"
+        compared = "" if self.unit else " AND in_stored"
         suspects = f"SELECT {self.key_list} FROM {joined} WHERE NOT matches{compared}"
         kept = self.database.keep(suspects, self, "suspects")
         if not self.view.rows(f"SELECT 1 FROM {kept} LIMIT 1"):
@@ -262,13 +262,13 @@ class Classification:
             ),
         ]
         state, reached = "", ""
-        if self._unit is not None:
+        if self.unit is not None:
             # What the row should be at its own checkpoint.
             pairs = ", ".join(
                 f"{ident(column.name)}: h.{ident(column.name)}" for column in self.columns
             )
             state = f", {{{pairs}}} AS state"
-            reached = f", h.{self._unit} <= j.checkpoint AS reached"
+            reached = f", h.{self.unit} <= j.checkpoint AS reached"
             parts += [
                 *(
                     f"arg_max_null({what}, nth) FILTER (reached) AS reached_{short}"
@@ -312,7 +312,7 @@ class Classification:
             )
         else:
             judged = self._judged(joined, states)
-        unit = self._unit
+        unit = self.unit
         # Where a row has a checkpoint, that is what it is held against.
         best = (
             "CASE WHEN checkpoint IS NULL THEN equal_{0} ELSE reached_{0} END"

@@ -8,13 +8,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from workbench._sql import DECIMAL, aware_time, text
 from workbench.errors import ConfigError, did_you_mean
 
 Tolerance = int | float | Decimal | dt.timedelta
 
-_NUMBER = re.compile(r"^(?:U?(?:BIG|SMALL|TINY|HUGE)?INT(?:EGER)?|DOUBLE|FLOAT|DECIMAL.*)$")
+NUMBER = re.compile(r"^(?:U?(?:BIG|SMALL|TINY|HUGE)?INT(?:EGER)?|DOUBLE|FLOAT|DECIMAL.*)$")
 #: The type of a column that holds nothing but NULL.
 _UNTYPED: Final = '"NULL"'
 AWARE_TIME: Final = "TIMESTAMP WITH TIME ZONE"
@@ -47,9 +48,15 @@ class Column:
             return f"timezone({text(str(self.timezone))}, CAST({stored} AS TIMESTAMP))"
         return stored
 
+    def to_store(self, value: object) -> object:
+        """A value of ours as the read model keeps it: a time without its zone, where it keeps none."""
+        if self._naive and isinstance(value, dt.datetime):
+            return value.astimezone(ZoneInfo(str(self.timezone))).replace(tzinfo=None)
+        return value
+
     def equal_sql(self, stored: str, replayed: str) -> str:
         """A condition that is never NULL: what :meth:`stored_sql` gave and a replayed value are the same."""
-        theirs = self._read(stored)
+        theirs = self.read_sql(stored)
         ours = f"CAST({replayed} AS VARCHAR)" if self._as_text else replayed
         exact = f"({theirs} IS NOT DISTINCT FROM {ours})"
         if theirs != stored:
@@ -63,7 +70,7 @@ class Column:
             within = f"abs({theirs} - {ours}) <= {Decimal(str(self.tolerance)):f}"
         return f"({exact} OR coalesce({within}, FALSE))"
 
-    def _read(self, stored: str) -> str:
+    def read_sql(self, stored: str) -> str:
         """The stored value, made comparable with ours; NULL when that cannot be done."""
         if self._as_text:
             return f"CAST({stored} AS VARCHAR)"
@@ -74,7 +81,7 @@ class Column:
         return stored
 
     def _parsed(self, stored: str) -> str:
-        if _NUMBER.match(self.ours):
+        if NUMBER.match(self.ours):
             if self.ours in ("DOUBLE", "FLOAT"):
                 return f"try_cast({stored} AS {self.ours})"
             # A cast to DECIMAL rounds in silence.
@@ -105,7 +112,7 @@ class Column:
         return not (
             self.theirs == "VARCHAR"
             or self.ours == self.theirs
-            or (_NUMBER.match(self.ours) and _NUMBER.match(self.theirs))
+            or (NUMBER.match(self.ours) and NUMBER.match(self.theirs))
             or (_TIME.match(self.ours) and _TIME.match(self.theirs))
             or (self.ours.endswith("[]") and self.theirs.endswith("[]"))
         )

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from workbench import _html
 from workbench._sql import ident, text
@@ -23,6 +23,9 @@ from workbench.moments import Moment
 from workbench.sources.read_model import ReadModel
 from workbench.store.table import Table
 from workbench.store.view import EVENTS, View
+
+if TYPE_CHECKING:
+    from workbench.analysis.explain import Explanation
 
 OF_EACH: Final = 3
 """So many rows of each class are on the card of a diff."""
@@ -125,6 +128,19 @@ class Diff(Table):
         sql = f"SELECT * FROM {EVENTS} WHERE {self._view.filter} AND {same} ORDER BY position"
         return Table(self._database, sql, title=f"Events of {', '.join(map(str, key))}")
 
+    def explain(self) -> Explanation:
+        """Search what made each wrong row wrong; only what gives the stored row exactly counts.
+
+        Returns
+        -------
+        Explanation
+            One row for each wrong row and hypothesis, simplest first; ``.clusters()`` says what they share,
+            ``.row(key)`` shows one, ``.repair()`` plans what to do.
+        """
+        from workbench.analysis.explain import explain  # which stands on this module
+
+        return explain(self)
+
     def _checked(self, key: tuple[str | int, ...]) -> tuple[str | int, ...]:
         if len(key) != len(self.definition.key):
             message = f"the key of {self.definition.name!r} is {', '.join(self.definition.key)}; {len(key)} values were given."
@@ -197,7 +213,7 @@ class Diff(Table):
         bad = sum(counts.values()) - counts["match"]
         listed = sum(min(counts[name], OF_EACH) for name in CLASSES if name != "match")
         some = f"{listed} of {bad:,} rows that do not match; " if listed < bad else ""
-        return f"{some}.of('corrupted'), .cells(), .events(key) and .chart() show more"
+        return f"{some}.of('corrupted'), .cells(), .events(key) and .chart() show more; .explain() names causes"
 
     def _derived(self, sql: str, title: str) -> Table:
         table = Table(self._database, sql, title=title)

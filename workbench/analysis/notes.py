@@ -52,7 +52,7 @@ def _misspelt_types(definition: Definition, view: View) -> Iterator[str]:
 
 def _misspelt_fields(definition: Definition, view: View) -> Iterator[str]:
     """Fields that are in no event; where that is so, each value of them is NULL."""
-    whole = View(view.database)
+    whole = view.whole
     if not whole.count:
         return
     types = "TRUE" if definition.types is None else any_of("event_type", definition.types)
@@ -60,7 +60,7 @@ def _misspelt_fields(definition: Definition, view: View) -> Iterator[str]:
         if not item.path:
             continue
         reader = whole.read(item)
-        present = f"{reader.value} IS NOT NULL" if reader.unusable is None else item.present_sql
+        present = reader.present
         looked_at = f"SELECT * FROM {EVENTS} WHERE {types} LIMIT {LOOKED_AT}"
         if whole.remember(f"SELECT 1 FROM ({looked_at}) WHERE {present} LIMIT 1"):
             continue

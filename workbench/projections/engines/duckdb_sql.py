@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -38,7 +39,7 @@ def replay_sql(projection: Projection, view: View, moment: Moment) -> Compiled:
     The query gives the key, the columns, then ``version`` and ``position`` up to which events were
     applied, and ``events``, the number of them.
     """
-    reading = _Reading(projection, view)
+    reading = Reading(projection, view)
     events = applied(
         view,
         key=projection.key,
@@ -91,7 +92,7 @@ def history_sql(
         Keep the events that end a row too, and add ``is_end`` and ``nth``, the number of the event in
         its row.
     """
-    reading = _Reading(projection, view)
+    reading = Reading(projection, view)
     events = applied(
         view,
         key=projection.key,
@@ -132,7 +133,7 @@ def history_sql(
     return Compiled(sql, events.clock)
 
 
-class _Reading:
+class Reading:
     """The values that the columns read from an event, each computed once under a name of its own."""
 
     def __init__(self, projection: Projection, view: View) -> None:
@@ -158,30 +159,33 @@ class _Reading:
         self._names[field] = (name, unusable)
 
     def value(self, field: Field) -> str:
+        """The column that holds a field's value."""
         return self._names[field][0]
 
     def unusable(self, fields: list[Field]) -> list[str]:
+        """The columns that say that a value of one of these fields is there and does not fit."""
         return [name for name in (self._names[field][1] for field in fields) if name]
 
 
-def _sql(column: Column, reading: _Reading, events: Applied, *, over: str) -> str:
+def column_sql(column: Column, aggregate: Callable[[Aggregate], str]) -> str:
+    """Write a column; ``aggregate`` says what each aggregate under it is."""
     match column:
         case Constant(value):
             return _number(value)
         case Arithmetic("/", left, right):
-            return f"({_sql(left, reading, events, over=over)} / nullif({_sql(right, reading, events, over=over)}, 0))"
+            return f"({column_sql(left, aggregate)} / nullif({column_sql(right, aggregate)}, 0))"
         case Arithmetic(operator, left, right):
-            return f"({_sql(left, reading, events, over=over)} {operator} {_sql(right, reading, events, over=over)})"
+            return f"({column_sql(left, aggregate)} {operator} {column_sql(right, aggregate)})"
         case Clipped(inner, low, high):
             # least and greatest skip NULL; a column that is unknown stays unknown.
-            sql = _sql(inner, reading, events, over=over)
+            sql = column_sql(inner, aggregate)
             bounded = sql if low is None else f"greatest({sql}, {_number(low)})"
             bounded = bounded if high is None else f"least({bounded}, {_number(high)})"
             return f"CASE WHEN {sql} IS NOT NULL THEN {bounded} END"
         case Rounded(inner, places):
-            return f"round({_sql(inner, reading, events, over=over)}, {places})"
+            return f"round({column_sql(inner, aggregate)}, {places})"
         case Aggregate():
-            return _aggregate(column, reading, events, over)
+            return aggregate(column)
         case _:
             message = f"{type(column).__name__} is no column that can be compiled to SQL."
             raise ProjectionError(
@@ -189,17 +193,21 @@ def _sql(column: Column, reading: _Reading, events: Applied, *, over: str) -> st
             )
 
 
+def _sql(column: Column, reading: Reading, events: Applied, *, over: str) -> str:
+    return column_sql(column, lambda item: _aggregate(item, reading, events, over))
+
+
 def _number(value: Number) -> str:
     # Without an exponent: DuckDB takes 1E+2 for a DOUBLE.
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
-def _aggregate(column: Aggregate, reading: _Reading, events: Applied, over: str) -> str:
+def _aggregate(column: Aggregate, reading: Reading, events: Applied, over: str) -> str:
     on = events.is_one_of(column.on)
     conditions = [] if on == "TRUE" else [on]
     read = [] if column.field is None else [column.field]
     if column.where is not None:
-        conditions += [_condition(column.where, reading)]
+        conditions += [condition_sql(column.where, reading)]
     when = " AND ".join(conditions) or "TRUE"
     value = "" if column.field is None else reading.value(column.field)
     chosen = f"FILTER (WHERE {when}){over}" if conditions else over
@@ -243,7 +251,8 @@ def _aggregate(column: Aggregate, reading: _Reading, events: Applied, over: str)
     return sql
 
 
-def _condition(condition: Condition, reading: _Reading) -> str:
+def condition_sql(condition: Condition, reading: Reading) -> str:
+    """Write a condition over the values that were read; never NULL."""
     return " AND ".join(
         f"coalesce({reading.value(field)} {operator} {literal(value)}, FALSE)"
         for field, operator, value in condition.parts

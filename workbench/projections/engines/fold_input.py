@@ -17,13 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench._sql import any_of, ident, number
+from workbench._sql import any_of, ident
 from workbench.errors import QueryError, ReplayError
 from workbench.moments import Moment
 from workbench.projections.engines.decimals import FromInteger, FromText
 from workbench.projections.engines.ordering import Applied, applied
 from workbench.projections.fold import Fold
-from workbench.store.fields import Field
+from workbench.store.fields import Field, field
 from workbench.store.view import EVENTS, View
 
 BATCH_ROWS: Final = 100_000
@@ -158,8 +158,8 @@ class FoldInput:
         keys = ", ".join(ident(name) for name in fold.key)
         dropped = "event_type" if every_state else "event_type, moment"
         self.sql = f"SELECT * EXCLUDE ({dropped}) REPLACE ((kind - 1)::SMALLINT AS kind) FROM ({self.applied.sql})"
-        # A settled log lies in this order already, and a scan keeps it.
-        if not (self.applied.in_physical_order and view.is_settled):
+        # A settled log lies in this order already, and a scan keeps it; a join with some keys does not.
+        if only is not None or not (self.applied.in_physical_order and view.is_settled):
             self.sql += f" ORDER BY {keys}, ord"
 
     def _columns(self) -> dict[str, str]:
@@ -174,19 +174,19 @@ class FoldInput:
                 else:
                     # A decimal travels as text, with all the digits that the payload has.
                     self._decimals[item] = FromText()
-                    value = f"CAST({value} AS VARCHAR)" if typed else item.read_sql(number)
+                    value = reader.number
                 if not typed:
                     columns[f"unusable_{index}"] = (
-                        f"CASE WHEN {self._takes(item)} AND {item.present_sql} AND {value} IS NULL THEN {item.raw_sql} END"
+                        f"CASE WHEN {self._takes(item)} AND {reader.present} AND {value} IS NULL THEN {reader.raw} END"
                     )
             elif reader.unusable:
                 columns[f"unusable_{index}"] = (
-                    f"CASE WHEN {self._takes(item)} AND {reader.unusable} THEN {item.raw_sql} END"
+                    f"CASE WHEN {self._takes(item)} AND {reader.unusable} THEN {reader.raw} END"
                 )
             columns[f"value_{index}"] = value
         if self._whole:
             for name in ("stream_id", "occurred_at", "recorded_at", "data", "metadata"):
-                columns[f"event_{name}"] = name
+                columns[f"event_{name}"] = self._view.read(field(f"event.{name}")).value
         return columns
 
     def _takes(self, item: Field) -> str:

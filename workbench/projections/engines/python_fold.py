@@ -38,7 +38,7 @@ class Folded:
 def replay(fold: Fold, view: View, moment: Moment) -> Folded:
     """Fold every row up to a moment: the key, the state's columns, ``version``, ``position``, ``events``."""
     feed = FoldInput(fold, view, moment)
-    rows = _Rows(fold)
+    rows = StateRows(fold)
     last = _Last(by_stream=feed.applied.by_stream)
     with _collector_off(), localcontext(prec=DIGITS):
         for chunk in feed.chunks():
@@ -68,13 +68,13 @@ class _Last:
             0,
         )
 
-    def done(self, rows: _Rows) -> None:
+    def done(self, rows: StateRows) -> None:
         if self.key is not None and self.events:
             version = self.version if self.by_stream else self.events
             rows.add(self.key, self.state, version, self.position, self.events)
 
 
-def _fold_plain(feed: FoldInput, chunk: Chunk, last: _Last, rows: _Rows) -> None:
+def _fold_plain(feed: FoldInput, chunk: Chunk, last: _Last, rows: StateRows) -> None:
     """The fast loop: no type ends a row."""
     versions, positions = chunk.highest("stream_version"), chunk.highest("position")
     steps = iter(zip(chunk.handlers(), chunk.arguments(), strict=True))
@@ -100,7 +100,7 @@ def _fold_plain(feed: FoldInput, chunk: Chunk, last: _Last, rows: _Rows) -> None
         raise feed.failed(error, chunk.batch, index, last.key) from error
 
 
-def _fold_with_ends(feed: FoldInput, chunk: Chunk, last: _Last, rows: _Rows) -> None:
+def _fold_with_ends(feed: FoldInput, chunk: Chunk, last: _Last, rows: StateRows) -> None:
     """The loop for folds in which a type ends a row: what was before it counts no more."""
     kinds, plan = chunk.kinds, chunk.plan
     versions, positions = chunk.versions, chunk.positions
@@ -145,7 +145,7 @@ def _higher(left: int | None, right: int | None) -> int | None:
 
 
 @dataclass(slots=True)
-class _Rows:
+class StateRows:
     """Finished rows, by column."""
 
     fold: Fold
@@ -158,6 +158,7 @@ class _Rows:
     def add(
         self, key: tuple[Any, ...], state: Any, version: int | None, position: int, events: int
     ) -> None:
+        """Add a row; its state is kept as it is now."""
         self.keys.append(key)
         self.states.append(state)
         self.versions.append(version)
@@ -165,6 +166,7 @@ class _Rows:
         self.events.append(events)
 
     def table(self) -> pa.Table:
+        """Return the rows as a replay gives them."""
         columns: dict[str, pa.Array] = {}
         for index, name in enumerate(self.fold.key):
             columns[name] = pa.array([key[index] for key in self.keys])

@@ -14,6 +14,7 @@ from workbench.errors import ConfigError, did_you_mean
 from workbench.projections.columns import count, field, first, latest, total
 from workbench.projections.fold import Fold
 from workbench.projections.projection import Projection
+from workbench.projections.saga import Saga, Step
 
 _MONEY: Final = ("DepositMade", "WithdrawalMade")
 
@@ -113,8 +114,37 @@ order_summary: Final = Projection(
     key={"order_id": "orderId"},
     on=[
         *("OrderCreated", "InventoryReserved", "InventoryReservationFailed", "InventoryReleased"),
-        *("PaymentProcessed", "PaymentFailed", "OrderShipped", "OrderCompleted", "OrderCancelled"),
+        *("PaymentProcessed", "PaymentFailed", "PaymentRefunded", "OrderShipped", "ShipmentFailed"),
+        *("OrderCompleted", "OrderCancelled"),
     ],
+)
+
+#: The checkout as a process: each order over its streams, tied by its correlation id.
+checkout_saga: Final = Saga(
+    "checkout",
+    start="OrderCreated",
+    steps=[
+        Step(
+            "reserve",
+            "InventoryReserved",
+            failure="InventoryReservationFailed",
+            compensation="InventoryReleased",
+            part="event.stream_id",  # each line of an order is reserved on its own
+            deadline="1 hour",
+        ),
+        Step(
+            "pay",
+            "PaymentProcessed",
+            failure="PaymentFailed",
+            compensation="PaymentRefunded",
+            deadline="1 day",
+        ),
+        Step("ship", "OrderShipped", failure="ShipmentFailed", deadline="5 days"),
+        Step("complete", "OrderCompleted", deadline="10 days"),
+    ],
+    cancelled="OrderCancelled",
+    deadline="30 days",
+    compensation_deadline="3 days",
 )
 
 #: As the command line calls them.
@@ -123,6 +153,7 @@ DEFINITIONS: Final[Mapping[str, Projection | Fold]] = {
     "bank.account": account,
     "checkout.order_summary": order_summary,
 }
+SAGAS: Final[Mapping[str, Saga]] = {"checkout.saga": checkout_saga}
 
 
 @dataclass(frozen=True, slots=True)
