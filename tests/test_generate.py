@@ -328,8 +328,13 @@ def test_a_flow_is_one_order(checkout: Bundle) -> None:
 
 
 def test_reservations_are_undone_in_reverse_order(checkout: Bundle) -> None:
+    sagas = pq.read_table(samples.path("checkout/sagas_truth.parquet")).to_pylist()
+    good = [row["order_id"] for row in sagas if row["outcome"] == "compensated"]
+    good = [
+        key for key in good if key not in {row["order_id"] for row in sagas if row["violations"]}
+    ]
     undone = 0
-    for events in checkout.keyed.values():
+    for events in (checkout.keyed[key] for key in good):
         streams: dict[str, list[str]] = defaultdict(list)
         for event in events:
             streams[event["event_type"]].append(event["stream_id"])

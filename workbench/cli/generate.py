@@ -13,6 +13,7 @@ EXAMPLES: Final = (
     "workbench generate bank -o data/bank",
     "workbench generate bank --events 20_000_000 --seed 7 -o data/large",
     "workbench generate checkout --no-faults --format ndjson -o data/shop",
+    "workbench generate bank --causes --schema-versions 3 -o data/incident",
 )
 
 
@@ -59,21 +60,41 @@ def run(
         bool,
         typer.Option("--faults/--no-faults", help="Whether the read model has faults."),
     ] = True,
+    causes: Annotated[
+        bool,
+        typer.Option(
+            "--causes",
+            help="Faults by every cause that an explanation can find, overlapping and in bursts.",
+        ),
+    ] = False,
+    schema_versions: Annotated[
+        int,
+        typer.Option(
+            "--schema-versions", min=2, max=3, help="How many versions the payloads have: 2 or 3."
+        ),
+    ] = 2,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a data set that is there.")
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Write a synthetic log, a read model of it with faults, and the truth about these."""
+    """Write a synthetic log, a read model of it with faults, and the truth about these.
+
+    The checkout also has sagas that go wrong, and dead letters in ten formats.
+    """
     from workbench import samples
 
+    if causes and not faults:
+        message = "--causes and --no-faults exclude each other"
+        raise typer.BadParameter(message)
     with show.progress(f"generating {domain}") as report:
         made = samples.generate(
             domain,
             out,
             events=events,
             seed=seed,
-            faults=faults,
+            faults="causes" if causes else faults,
+            schema_versions=3 if schema_versions == 3 else 2,
             format=format,
             overwrite=overwrite,
             progress=report,
@@ -88,6 +109,8 @@ def run(
                 "rows": made.rows,
                 "truth": made.truth,
                 "faults": made.faults,
+                "others": made.others,
+                "counts": made.counts,
             }
         )
         return
@@ -96,10 +119,14 @@ def run(
             ("events", f"{made.events:,} in {_span(made.files)}"),
             ("read model", f"{made.rows:,} rows in {made.read_model}"),
             ("truth", f"{sum(made.faults.values()):,} faults in {made.truth}"),
+            *((what, f"{sum(kinds.values()):,}") for what, kinds in made.counts.items()),
+            *[("beside", str(file)) for file in made.others],
         ]
     )
     if made.faults:
         show.table(["fault", "rows"], list(made.faults.items()))
+    for what, kinds in made.counts.items():
+        show.table([what, "number"], list(kinds.items()))
     pattern = out / "events*" if len(made.files) > 1 else made.files[0]
     show.say(f"Next: workbench load {made.domain}.duckdb '{pattern}'")
 

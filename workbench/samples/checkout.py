@@ -19,12 +19,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from workbench.samples import draw
-from workbench.samples.checkout_days import KINDS, PRODUCTS, days
+from workbench.samples.checkout_days import PRODUCTS, days
+from workbench.samples.checkout_sagas import Sagas
+from workbench.samples.checkout_slots import KINDS
+from workbench.samples.dead_letters import DeadLetters
 from workbench.samples.domain import Domain, ReadModel, Rows, money, numbered
 
 CHANNELS: Final = ("web", "app", "phone")
 CARRIERS: Final = ("northpost", "swift", "parcelina")
 PROVIDERS: Final = ("cardwire", "paygate")
+UNDELIVERED: Final = ("address_unknown", "no_capacity", "damaged")
 DECLINED: Final = ("card_declined", "insufficient_funds", "expired_card")
 SKUS: Final = tuple(f"SKU-{number:04d}" for number in range(1, PRODUCTS + 1))
 
@@ -51,6 +55,7 @@ def _table(rows: Rows, position: npt.NDArray[np.int64]) -> Any:
         "carrier": draw.words(rows["carrier"], CARRIERS),
         "provider": draw.words(rows["provider"], PROVIDERS),
         "declined": draw.words(rows["declined"], DECLINED),
+        "undelivered": draw.words(rows["declined"], UNDELIVERED),
     }
     for line in range(3):
         columns[f"sku_{line}"] = draw.words(rows[f"product_{line}"], SKUS)
@@ -70,8 +75,8 @@ def _of_line(column: str) -> str:
 
 _STREAM_TYPE: Final = """CASE
     WHEN kind IN ('OrderCreated', 'OrderCompleted', 'OrderCancelled') THEN 'order'
-    WHEN kind IN ('PaymentProcessed', 'PaymentFailed') THEN 'payment'
-    WHEN kind = 'OrderShipped' THEN 'shipment'
+    WHEN kind IN ('PaymentProcessed', 'PaymentFailed', 'PaymentRefunded') THEN 'payment'
+    WHEN kind IN ('OrderShipped', 'ShipmentFailed') THEN 'shipment'
     ELSE 'inventory' END"""
 _ACTOR: Final = f"""CASE
     WHEN kind <> 'OrderCreated' THEN 'service:' || {_STREAM_TYPE}
@@ -115,6 +120,9 @@ concat('{{"orderId":"', {numbered("order-", "n")}, '","status":"', CASE kind
         concat('payment_failed"', {_AMOUNT}, ',"reason":"', declined, '"', {_PAID_BY})
     WHEN 'OrderShipped' THEN
         concat('shipped","carrier":"', carrier, '","trackingCode":"', {numbered("T", "n", 9)}, '"')
+    WHEN 'PaymentRefunded' THEN concat('refunded"', {_AMOUNT})
+    WHEN 'ShipmentFailed' THEN
+        concat('shipment_failed","carrier":"', carrier, '","reason":"', undelivered, '"')
     WHEN 'OrderCompleted' THEN 'completed"'
     ELSE 'cancelled"' END, '}}') AS data,
 concat('{{"user":"', {_ACTOR}, '","correlationId":"', CAST(flow AS VARCHAR),
@@ -151,4 +159,5 @@ CHECKOUT: Final = Domain(
         version="count(*)",
         ends="FALSE",
     ),
+    witnesses=(Sagas, DeadLetters),
 )

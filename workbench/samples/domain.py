@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 
@@ -73,6 +75,34 @@ class ReadModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What was written beside the events, and how much of each kind is in it.
+
+    Attributes
+    ----------
+    files
+        The files.
+    counts
+        What is counted -> kind -> how many.
+    """
+
+    files: tuple[Path, ...]
+    counts: Mapping[str, Mapping[str, int]]
+
+
+class Witness(Protocol):
+    """Sees all rows that are written, and tells the truth about them afterwards."""
+
+    def saw(self, rows: Rows) -> None:
+        """Take note of rows, in the order of positions."""
+
+    def write(
+        self, con: duckdb.DuckDBPyConnection, domain: Domain, events: tuple[Path, ...], folder: Path
+    ) -> Told:
+        """Write what it knows to the folder."""
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """One kind of data.
 
@@ -84,6 +114,10 @@ class Domain:
         Makes an Arrow table of rows and their positions; it holds what ``render`` reads.
     render
         SELECT list over that table: the canonical columns of an event, data and metadata as JSON text.
+    witnesses
+        Each makes, from the number of events and the seed, one who sees the rows that are written.
+    rewrite
+        Makes, from a query for the canonical columns, one that writes payloads in another way.
     """
 
     name: str
@@ -91,3 +125,5 @@ class Domain:
     table: Callable[[Rows, npt.NDArray[np.int64]], Any]
     render: str
     read_model: ReadModel
+    witnesses: tuple[Callable[[int, int], Witness], ...] = ()
+    rewrite: Callable[[str], str] | None = None

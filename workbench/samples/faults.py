@@ -27,6 +27,7 @@ import duckdb
 
 from workbench._sql import ident, text
 from workbench.samples.domain import Domain, ReadModel
+from workbench.samples.write import PARQUET, reader
 
 #: Fault -> class that a diff has to give, and rows for each 1,000 keys.
 FAULTS: Final[dict[str, tuple[str, int]]] = {
@@ -41,7 +42,6 @@ _MOST_PER_FAULT: Final = 250
 # Every version of a candidate is computed; that grows with the square of its length.
 _LONGEST: Final = 60
 
-_PARQUET: Final = "(FORMAT parquet, COMPRESSION zstd)"
 Fault = dict[str, Any]
 
 
@@ -56,7 +56,21 @@ def write_read_model(
 ) -> tuple[int, list[Fault]]:
     """Write the read model of the events; return its number of rows and the faults in it."""
     model = domain.read_model
-    con.execute(f"CREATE OR REPLACE TEMP VIEW logged AS SELECT * FROM {_reader(events)}")
+    prepare(con, model, events)
+    found: list[Fault] = []
+    excluded, broken = "FALSE", None
+    if faults:
+        _compute_variants(con, model, seed)
+        _pick(con, model, seed)
+        excluded = "key IN (SELECT key FROM picks WHERE fault <> 'orphaned')"
+        broken = f"SELECT key, {', '.join(model.columns)}, version, position FROM broken"
+        found = _truth(con, model)
+    return write_rows(con, model, folder, excluded=excluded, instead=broken), found
+
+
+def prepare(con: duckdb.DuckDBPyConnection, model: ReadModel, events: tuple[Path, ...]) -> None:
+    """Make the views ``logged`` and ``applied`` of the events, and the table ``heads``: the clean rows."""
+    con.execute(f"CREATE OR REPLACE TEMP VIEW logged AS SELECT * FROM {reader(events)}")
     applied = ", ".join(f"{sql} AS {name}" for name, sql in model.applied.items())
     con.execute(f"CREATE OR REPLACE TEMP VIEW applied AS SELECT {applied} FROM logged")
     con.execute(
@@ -64,49 +78,34 @@ def write_read_model(
         f"{model.version} AS version, max(position) AS position, count(*) AS length, "
         f"bool_or({model.ends}) AS ended FROM applied GROUP BY key"
     )
+
+
+def write_rows(
+    con: duckdb.DuckDBPyConnection,
+    model: ReadModel,
+    folder: Path,
+    *,
+    excluded: str,
+    instead: str | None,
+) -> int:
+    """Write the clean rows, but for those that are excluded; ``instead`` is a query for the wrong ones."""
     columns = ", ".join(["key", *model.columns, "version", "position"])
-    stored = f"SELECT {columns} FROM heads WHERE NOT ended"
-    found: list[Fault] = []
-    if faults:
-        _compute_variants(con, model, seed)
-        _pick(con, model, seed)
-        stored += " AND key NOT IN (SELECT key FROM picks WHERE fault <> 'orphaned')"
-        stored += (
-            f" UNION ALL SELECT key, {', '.join(model.columns)}, version, position FROM broken"
-        )
-        found = _truth(con, model)
+    stored = f"SELECT {columns} FROM heads WHERE NOT ended AND NOT ({excluded})"
+    if instead is not None:
+        stored += f" UNION ALL {instead}"
     target = text(str(folder / f"{model.name}.parquet"))
     ((rows,),) = con.execute(
         f"COPY (SELECT key AS {ident(model.key)}, * EXCLUDE (key) FROM ({stored}) ORDER BY key) "
-        f"TO {target} {_PARQUET}"
+        f"TO {target} {PARQUET}"
     ).fetchall()
-    return rows, found
-
-
-def _reader(events: tuple[Path, ...]) -> str:
-    names = ", ".join(text(str(path)) for path in events)
-    if events[0].name.endswith(".parquet"):
-        return f"read_parquet([{names}])"
-    columns = ", ".join(
-        f"{name}: '{kind}'"
-        for name, kind in {
-            "position": "BIGINT",
-            "stream_id": "VARCHAR",
-            "version": "BIGINT",
-            "event_id": "VARCHAR",
-            "event_type": "VARCHAR",
-            "occurred_at": "TIMESTAMPTZ",
-            "data": "JSON",
-        }.items()
-    )
-    return f"read_json([{names}], format = 'newline_delimited', columns = {{{columns}}})"
+    return int(rows)
 
 
 def _aggregates(model: ReadModel) -> str:
     return ", ".join(f"{sql} AS {name}" for name, sql in model.columns.items())
 
 
-def _shuffled(seed: int, *parts: str) -> str:
+def shuffled(seed: int, *parts: str) -> str:
     """Order rows at random, in the same way each time."""
     return f"md5({' || '.join([text(str(seed)), *(f'CAST({part} AS VARCHAR)' for part in parts)])})"
 
@@ -121,7 +120,7 @@ def _compute_variants(con: duckdb.DuckDBPyConnection, model: ReadModel, seed: in
     )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE candidates AS SELECT key, length, ended, version AS head_version, "
-        f"{_shuffled(seed, 'key')} AS turn FROM heads WHERE length BETWEEN 4 AND {_LONGEST} QUALIFY "
+        f"{shuffled(seed, 'key')} AS turn FROM heads WHERE length BETWEEN 4 AND {_LONGEST} QUALIFY "
         "row_number() OVER (PARTITION BY ended ORDER BY turn) <= (SELECT 4 * sum(rows) FROM wanted)"
     )
     con.execute(
@@ -168,7 +167,7 @@ def _pick(con: duckdb.DuckDBPyConnection, model: ReadModel, seed: int) -> None:
             "JOIN candidates USING (key) JOIN (SELECT key, mark AS length, state AS head FROM variants "
             f"WHERE fault = 'none') h USING (key, length) WHERE fault = {text(variant)} AND {condition} "
             "AND key NOT IN (SELECT key FROM picks) QUALIFY row_number() OVER "
-            f"(PARTITION BY key ORDER BY {_shuffled(seed, 'key', 'mark')}) = 1 "
+            f"(PARTITION BY key ORDER BY {shuffled(seed, 'key', 'mark')}) = 1 "
             f"ORDER BY turn LIMIT (SELECT rows FROM wanted WHERE fault = {text(fault)})"
         )
     # Keys of no stream go on where the last key ended.
@@ -242,9 +241,10 @@ def _truth(con: duckdb.DuckDBPyConnection, model: ReadModel) -> list[Fault]:
     return truths
 
 
-def write_truth(path: Path, about: dict[str, Any], faults: list[Fault]) -> None:
-    """Write the truth as JSON, one fault a line."""
+def write_truth(path: Path, about: dict[str, Any], lists: dict[str, list[Fault]]) -> None:
+    """Write the truth as JSON; lists have one entry a line."""
     lines = [json.dumps(name) + ": " + json.dumps(value) for name, value in about.items()]
-    listed = ",\n  ".join(json.dumps(fault) for fault in faults)
-    lines.append('"faults": [' + (f"\n  {listed}\n" if faults else "") + "]")
+    for name, entries in lists.items():
+        listed = ",\n  ".join(json.dumps(entry) for entry in entries)
+        lines.append(json.dumps(name) + ": [" + (f"\n  {listed}\n" if entries else "") + "]")
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

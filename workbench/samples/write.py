@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Final, Literal
@@ -12,7 +14,7 @@ import duckdb
 import numpy as np
 
 from workbench._sql import text
-from workbench.samples.domain import Domain, Rows, join, where
+from workbench.samples.domain import Domain, Rows, Witness, join, where
 
 Format = Literal["parquet", "ndjson", "ndjson.gz"]
 Progress = Callable[[int, int], None]
@@ -20,6 +22,8 @@ Progress = Callable[[int, int], None]
 #: A log with more events than this is cut into several files.
 FILE_ROWS: Final = 250_000
 
+#: How tables beside the events are written.
+PARQUET: Final = "(FORMAT parquet, COMPRESSION zstd)"
 _PARQUET: Final = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 125_000)"
 _TEXT: Final = (
     "stream_id",
@@ -38,7 +42,15 @@ _TEXT: Final = (
 
 def connect() -> duckdb.DuckDBPyConnection:
     """Open a DuckDB of bounded memory, in UTC, that gives the same result with any number of threads."""
-    con = duckdb.connect(config={"memory_limit": "450MB", "preserve_insertion_order": True})
+    # What does not fit spills here; DuckDB's own choice would be a folder beside the user's files.
+    spill = Path(tempfile.gettempdir()) / f"workbench-generate-{os.getpid()}"
+    con = duckdb.connect(
+        config={
+            "memory_limit": "450MB",
+            "preserve_insertion_order": True,
+            "temp_directory": str(spill),
+        }
+    )
     con.execute("SET timezone = 'UTC'")
     con.execute("SET enable_progress_bar = false")
     return con
@@ -53,6 +65,7 @@ def write_events(
     seed: int,
     format: Format,
     progress: Progress | None,
+    witnesses: Sequence[Witness] = (),
 ) -> tuple[Path, ...]:
     """Write exactly ``events`` events to ``folder``; return the files, in the order of positions."""
     paths: list[Path] = []
@@ -61,6 +74,8 @@ def write_events(
     with ThreadPoolExecutor(1) as pool:
         writing: Future[int] | None = None
         for rows in _chunks(domain.slices(events, seed), events):
+            for witness in witnesses:
+                witness.saw(rows)
             if writing is not None:
                 done += writing.result()
                 if progress is not None:
@@ -73,6 +88,23 @@ def write_events(
             if progress is not None:
                 progress(done, events)
     return tuple(paths)
+
+
+def reader(events: tuple[Path, ...]) -> str:
+    """Return SQL for a table of the events that were written: the canonical columns, JSON as text."""
+    names = ", ".join(text(str(path)) for path in events)
+    if events[0].name.endswith(".parquet"):
+        return f"read_parquet([{names}])"
+    kinds = dict.fromkeys(_TEXT, "VARCHAR") | {
+        "position": "BIGINT",
+        "version": "BIGINT",
+        "occurred_at": "TIMESTAMPTZ",
+        "recorded_at": "TIMESTAMPTZ",
+        "data": "JSON",
+        "metadata": "JSON",
+    }
+    columns = ", ".join(f"{name}: '{kind}'" for name, kind in kinds.items())
+    return f"read_json([{names}], format = 'newline_delimited', columns = {{{columns}}})"
 
 
 def _file_name(index: int, events: int, format: Format) -> str:
@@ -110,6 +142,8 @@ def _write_file(
     cursor.execute("SET timezone = 'UTC'")  # a cursor starts with the settings of a new session
     cursor.register("drawn", domain.table(rows, np.arange(first, first + size, dtype=np.int64)))
     events = f"SELECT {domain.render} FROM drawn"
+    if domain.rewrite is not None:
+        events = domain.rewrite(events)
     if format == "parquet":
         cursor.execute(f"COPY ({events}) TO {text(str(path))} {_PARQUET}")
     else:
