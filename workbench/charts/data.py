@@ -23,6 +23,12 @@ def ask(result: Table, sql: str) -> Rows:
     return [dict(zip(found.columns, map(_plain, row), strict=True)) for row in found.fetchall()]
 
 
+def buckets_at_once(result: Table) -> int:
+    """Say how many buckets of time (``moment``) have to be drawn as one, for a chart to hold :data:`POINTS` of them."""
+    buckets = ask(result, "SELECT count(DISTINCT moment) AS n FROM result")[0]["n"]
+    return -(-int(buckets) // POINTS) or 1
+
+
 def inline(rows: Rows) -> alt.InlineData:
     """Put rows into a chart: decimals as floats, which is enough for drawing, and times as milliseconds."""
     return alt.InlineData([{name: _drawn(value) for name, value in row.items()} for row in rows])

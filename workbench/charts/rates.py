@@ -12,10 +12,10 @@ from workbench.analysis.rates import Rates
 from workbench.charts import theme
 from workbench.charts.data import POINTS, Rows, ask, inline
 from workbench.charts.groups import colours, places
+from workbench.charts.strips import strips
 from workbench.charts.words import counted, heading, labels, said, span, stamp
 
 STACK_HEIGHT: Final = 200
-ROW_HEIGHT: Final = 24
 
 
 def rates(result: Rates) -> alt.VConcatChart:
@@ -71,26 +71,7 @@ def rates(result: Rates) -> alt.VConcatChart:
         )
         .properties(width=theme.WIDTH, height=STACK_HEIGHT)
     )
-    each = (
-        alt.Chart(data)
-        .mark_bar()
-        .encode(
-            x=x.axis(theme.time_axis()),
-            x2="until",
-            y=alt.Y(
-                "label",
-                type="nominal",
-                sort=list(named.values()),
-                title=None,
-                axis=alt.Axis(domain=False, ticks=False, **theme.ROW_LABELS),
-                scale=alt.Scale(paddingInner=0.25),
-            ),
-            color=colour,
-            opacity=theme.opacity("part"),
-            tooltip=tooltip,
-        )
-        .properties(width=theme.WIDTH, height=ROW_HEIGHT * max(1, len(named)))
-    )
+    each = strips(data, x, list(named.values()), colour, tooltip)
     chart: alt.VConcatChart = (
         alt.vconcat(stack, each, spacing=6)
         .resolve_scale(x="shared", color="shared")
