@@ -183,44 +183,69 @@ rebuilt = without.rows()[0]
 position, all(rebuilt[column] == row[f"stored_{column}"] for column in found.compared)
 
 # %% [markdown]
-# It does, so that is the cause. Now the same for every corrupted row. An event's *effect* is what changes when it
-# is left out. Production skipped it if the stored row lacks the effect once, and applied it twice if the row has it
-# once too often.
+# It does, so that is the cause. That was one row by hand. `explain` does it for every wrong row: it changes the row's run of
+# events (one left out, a few left out, one had twice, two swapped, one of another row …) and keeps what gives the
+# stored row *exactly*, in every column. Anything less is no explanation.
 
-# %%
-numbers = ["current_balance", "transaction_count", "risk_score"]
-about = ["position", "event_type", "recorded_at", "actor"]
-
-
-def explained(row):
-    """Look for events whose effect, left out or had twice, makes the stored row of the right one."""
-    account = row["account_id"]
-    off = row["stored_current_balance"] - row["replayed_current_balance"]
-    same_amount = f"FROM result WHERE (data->>'amount')::DECIMAL(18,2) = {abs(off)}"
-    for event in found.events(account).query(same_amount).rows():
-        others = log.where(condition=f"position <> {event['position']}")
-        rest = others.replay(account_summary, stream=account).rows()[0]
-        effect = {name: row[f"replayed_{name}"] - rest[name] for name in numbers}
-        change = {name: row[f"stored_{name}"] - row[f"replayed_{name}"] for name in numbers}
-        for what, times in [("skipped", -1), ("applied twice", 1)]:
-            if change == {name: times * value for name, value in effect.items()}:
-                cause = {"account_id": account, "what": what, "off_by": off}
-                yield cause | {name: event[name] for name in about}
-
-
-causes = pd.DataFrame(cause for row in found.of("corrupted").rows() for cause in explained(row))
-
-# %% tags=["causes"]
-causes.sort_values("position", ignore_index=True)
+# %% tags=["explained"]
+explained = found.explain()
+explained
 
 # %% [markdown]
-# Every corrupted row has exactly one cause, and `recorded_at` says since when it is wrong. Look down the table for what they share: a day (an outage), a person, a
-# type of event. Here they are spread over the whole time, over people and over types, and both faults occur. That speaks against one
-# outage, and for a projector that does not do its two things, changing the row and noting that it did, in one step.
-# When it crashes in between, an event is lost or counted twice, depending on which came first.
+# Read it as the engineer on call would: how many rows, what happened to them, where in the log, and when. "Scattered" means that the guilty events do not follow
+# each other. One outage would show as one range of positions; here the faults are spread over eighteen months.
+#
+# Four rows stay **unexplained**: the orphans. No event of the log leads to them, and `explain` does not guess.
+#
+# Each row can be asked for. Where several causes give the same row, all are listed, simplest first. Here there is one:
 
-# %% tags=["tally"]
-causes["what"].value_counts().to_dict()
+# %% tags=["why"]
+explained.row(account)
+
+# %% tags=["causes"]
+explained.query("""
+    SELECT account_id, cause, positions[1] AS position, event_types[1] AS event_type, first_at
+    FROM result WHERE class = 'corrupted' ORDER BY position
+""").df()
+
+# %% [markdown]
+# Both faults occur, in one event each, over people and over types. That speaks against one outage, and for a projector that
+# does not do its two things, changing the row and noting that it did, in one step. When it crashes in between, an
+# event is lost or counted twice, depending on which came first.
+#
+# ### Two histories of one row
+#
+# What the row should have been after each event, and what it was. They part at the event that was skipped:
+
+# %% tags=["chart"]
+explained.histories(account).chart()
+
+# %% tags=["since"]
+since = explained.first_divergence(account)
+since["position"], since["event_type"], since["moment"].isoformat()
+
+# %% [markdown]
+# ### Since when, how many?
+#
+# The upper part shows where in the log the guilty events lie; a cluster would have a mark with its number of rows. The lower
+# part counts the rows that were wrong at each moment.
+
+# %% tags=["chart"]
+explained.chart()
+
+# %% [markdown]
+# ### What would put it right
+#
+# A plan, not an action: the statements can be read, and nothing runs until somebody runs them. (On a Postgres table
+# `log.reconcile(…, apply=dsn)` runs them in one transaction, diffs again inside it, and rolls back whole unless all is as
+# planned.)
+
+# %% tags=["plan"]
+plan = explained.repair(table="account_summary")
+plan
+
+# %% tags=["script"]
+plan.script().splitlines()[:3]
 
 # %% [markdown]
 # ## 7. Differences that are none
@@ -253,7 +278,8 @@ from pathlib import Path
 
 folder = Path(tempfile.mkdtemp(prefix="workbench-"))
 found.cells().df().to_csv(folder / "cells.csv", index=False)
-causes.to_csv(folder / "causes.csv", index=False)
+explained.clusters().df().to_csv(folder / "clusters.csv", index=False)
+(folder / "repair.sql").write_text(plan.script())
 found.df().to_parquet(folder / "diff.parquet")
 wb.charts.save(found.chart(), folder / "diff.html")
 sorted(file.name for file in folder.iterdir())
@@ -275,7 +301,8 @@ f"{len(log):,} events, fingerprint {log.fingerprint()}"
 # | missing, corrupted | fix the projector first, then rebuild these rows from the events |
 # | orphaned | ask who can write to the table |
 #
-# In a script, `workbench diff` does the comparison and tells by its exit code whether anything differs.
+# In a script, `workbench diff` and `workbench explain` do the same, and tell by their exit code whether anything differs;
+# `workbench reconcile` does it for several tables.
 #
 # - [02_time_travel](02_time_travel.ipynb): what was so, and what was known, at any moment.
 # - [01_load](01_load.ipynb): bring your own events, and know that none is lost.

@@ -17,7 +17,7 @@ import pytest
 import workbench as wb
 from tests.cli import well, workbench
 from workbench import samples
-from workbench.cli import diff, saving
+from workbench.cli import models, saving
 from workbench.errors import ConfigError
 
 CLEAN, FAULTY = "account_summary.clean.parquet", "account_summary.parquet"
@@ -264,12 +264,12 @@ def test_columns_of_other_names_and_tolerances(log: Path, bank: Path, tmp_path: 
 
 
 def test_tolerances_are_numbers_or_durations() -> None:
-    assert diff.amount("balance", "0.01") == Decimal("0.01")
-    assert diff.amount("at", "1.5h") == dt.timedelta(minutes=90)
-    assert diff.amount("at", "250ms") == dt.timedelta(milliseconds=250)
+    assert models.amount("balance", "0.01") == Decimal("0.01")
+    assert models.amount("at", "1.5h") == dt.timedelta(minutes=90)
+    assert models.amount("at", "250ms") == dt.timedelta(milliseconds=250)
     for wrong in ("", "much", "nan", "5 parsecs"):
         with pytest.raises(ConfigError, match="no number and no duration"):
-            diff.amount("balance", wrong)
+            models.amount("balance", wrong)
 
 
 def test_a_read_model_as_it_was_taken(log: Path, bank: Path) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 import workbench as wb
-from workbench.cli import definitions, options, saving, show
-from workbench.errors import ConfigError
+from workbench.cli import definitions, models, options, saving, show
 
 if TYPE_CHECKING:
-    from workbench.analysis.compare import Tolerance
     from workbench.analysis.diff import Diff
 
 EXAMPLES: Final = (
@@ -28,70 +23,20 @@ EXAMPLES: Final = (
 
 ROWS: Final = 10
 WORST_FIRST: Final = ("corrupted", "orphaned", "missing", "stale", "ahead")
-_CHECKPOINT = "The read model's checkpoint"
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
-_SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def run(
     log: options.Log,
     definition: options.DefinitionName,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="Where the read model is: postgresql://…, or a .parquet, .csv or .duckdb file.",
-            show_default=False,
-        ),
-    ],
-    table: Annotated[str | None, typer.Option("--table", help="The table, in a database.")] = None,
-    query: Annotated[
-        str | None, typer.Option("--query", metavar="SELECT", help="Or a query, in a database.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="THEIRS=OURS",
-            help="A column of the read model, and its name in the definition. Repeatable.",
-        ),
-    ] = None,
-    tolerance: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tolerance",
-            metavar="COLUMN=AMOUNT",
-            help="Differences up to there are none: balance=0.01, updated_at=5s. Repeatable.",
-        ),
-    ] = None,
+    model: models.Model,
+    table: models.Table = None,
+    query: models.Query = None,
+    column: models.Column = None,
+    tolerance: models.Tolerance = None,
     timezone: options.Timezone = None,
-    version_column: Annotated[
-        str | None,
-        typer.Option(
-            "--version-column",
-            metavar="COLUMN",
-            help="Its column with the version up to which a row has applied its stream. Rows are then compared at "
-            "that version, since lag is no corruption.",
-            rich_help_panel=_CHECKPOINT,
-        ),
-    ] = None,
-    position_column: Annotated[
-        str | None,
-        typer.Option(
-            "--position-column",
-            metavar="COLUMN",
-            help="The same for positions.",
-            rich_help_panel=_CHECKPOINT,
-        ),
-    ] = None,
-    positions: Annotated[
-        Literal["log", "source"],
-        typer.Option(
-            "--positions",
-            help="Whether positions count as in this log or as in the source.",
-            rich_help_panel=_CHECKPOINT,
-        ),
-    ] = "log",
+    version_column: models.VersionColumn = None,
+    position_column: models.PositionColumn = None,
+    positions: models.Positions = "log",
     as_of: options.AsOf = None,
     clock: options.ClockName = None,
     known_at: options.KnownAt = None,
@@ -119,20 +64,16 @@ def run(
     """
     saving.check(output)
     chosen = definitions.find(definition)
-    stored = wb.read_model(
+    stored = models.read(
         model,
         table=table,
         query=query,
-        columns=dict(options.pairs(column or [], "--column", "THEIRS=OURS")),
+        column=column,
         version=version_column,
         position=position_column,
         positions=positions,
         timezone=timezone,
     )
-    tolerances = {
-        name: amount(name, value)
-        for name, value in options.pairs(tolerance or [], "--tolerance", "COLUMN=AMOUNT")
-    }
     with wb.open(log, read_only=True) as opened:
         result = opened.diff(
             chosen,
@@ -141,7 +82,7 @@ def run(
             clock=clock,
             known_at=known_at,
             position=position,
-            tolerance=tolerances,
+            tolerance=models.tolerances(tolerance),
         )
         counts = result.counts
         if output is not None:
@@ -205,27 +146,3 @@ def _plain(result: Diff, counts: dict[str, int], limit: int | None) -> dict[str,
         "rows": result.of(*WORST_FIRST).rows(limit),
         "notes": result.notes,
     }
-
-
-def amount(column: str, value: str) -> Tolerance:
-    """Read a tolerance: a number, or a duration for times.
-
-    >>> amount("balance", "0.01"), amount("updated_at", "5m")
-    (Decimal('0.01'), datetime.timedelta(seconds=300))
-
-    Raises
-    ------
-    ConfigError
-        It is neither.
-    """
-    duration = _DURATION.fullmatch(value)
-    if duration:
-        return dt.timedelta(seconds=float(duration[1]) * _SECONDS[duration[2]])
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        message = f"--tolerance {column}={value}: {value!r} is no number and no duration."
-        raise ConfigError(message, hint="write balance=0.01, or updated_at=5s (us, ms, s, m, h, d)")
-    return number
