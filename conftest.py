@@ -1,3 +1,3 @@
 """Fixtures of the whole suite: real servers, one log, the bundled data."""
 
-pytest_plugins = ["tests.fix_postgres", "tests.fix_kafka", "tests.fix_log"]
+pytest_plugins = ["tests.fix_postgres", "tests.fix_kafka", "tests.fix_log", "tests.fix_notebooks"]

@@ -179,6 +179,11 @@ classes = [fault["class"] for fault in faults]
 #
 # - [01_load](01_load.ipynb): your own events, from files, Postgres and Kafka, and how to tell that nothing was lost.
 # - [02_time_travel](02_time_travel.ipynb): two clocks, full history, SQL, and states that depend on order.
-# - [03_projection_diff](03_projection_diff.ipynb): an incident from the first wrong row to a list of causes.
+# - [03_projection_diff](03_projection_diff.ipynb): a stored table against its events: class, column, cause, repair.
+# - [04_sagas](04_sagas.ipynb): a process over several services: what is stuck, what was never undone.
+# - [05_dead_letters](05_dead_letters.ipynb): what consumers gave up, and when it is safe to send it again.
+# - [06_schema_evolution](06_schema_evolution.ipynb): payloads that changed their shape, and what a change would change.
+# - [07_audit](07_audit.ipynb): what happened to one account, proved.
+# - [08_incident](08_incident.ipynb): all of it in one night, from two alerts to five causes and a repair.
 #
 # In a terminal, `workbench tour` walks the same way.

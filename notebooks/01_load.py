@@ -273,4 +273,4 @@ len(log), len(log.rejects()), len(log.duplicates())
 #
 # - [02_time_travel](02_time_travel.ipynb): ask a loaded log what was so, and when.
 # - [03_projection_diff](03_projection_diff.ipynb): compare a stored table with what the events say.
-# - [00_start_here](00_start_here.ipynb): the whole way in five minutes.
+# - [05_dead_letters](05_dead_letters.ipynb): load what consumers gave up, too.

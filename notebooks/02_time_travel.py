@@ -262,5 +262,5 @@ added, log.fingerprint() == before
 # ## What next
 #
 # - [03_projection_diff](03_projection_diff.ipynb): a stored table against the replay, and the cause of each wrong row.
-# - [01_load](01_load.ipynb): bring your own events.
-# - [00_start_here](00_start_here.ipynb): the whole way in five minutes.
+# - [06_schema_evolution](06_schema_evolution.ipynb): replay payloads that have changed their shape meanwhile.
+# - [07_audit](07_audit.ipynb): one account's history, with who and why, as evidence.

@@ -13,8 +13,9 @@ import workbench as wb
 
 def test_the_public_names() -> None:
     assert wb.__all__ == [
-        "EventLog", "Fold", "Projection", "collect", "count", "field", "files", "first", "kafka",
-        "largest", "latest", "open", "postgres", "read_model", "smallest", "total",
+        "EventLog", "Fold", "Projection", "Saga", "Step", "Upcaster", "collect", "count", "dead_letters",
+        "field", "files", "first", "kafka", "largest", "latest", "mask", "open", "postgres", "read_model",
+        "smallest", "total", "verify",
     ]  # fmt: skip
 
 

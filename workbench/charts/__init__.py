@@ -9,27 +9,64 @@ from collections.abc import Callable, Mapping
 from functools import singledispatch
 from typing import Any
 
+from workbench.analysis.audit import Audit
+from workbench.analysis.causation import Causation
+from workbench.analysis.census import Census, Fields
+from workbench.analysis.dead_letters import Attempts, DeadLetterRates, DeadLetters, Fingerprints
 from workbench.analysis.definition import columns_of
 from workbench.analysis.diff import Diff
+from workbench.analysis.explain import Clusters, Divergence, Explanation, Histories
 from workbench.analysis.history import History
+from workbench.analysis.impact import Impact
 from workbench.analysis.rates import Rates
+from workbench.analysis.sagas import Durations, Funnel, Graph, Instance, OverTime, Sagas, Variants
 from workbench.analysis.timeline import Timeline
+from workbench.charts.audit import audit
+from workbench.charts.causation import causation
+from workbench.charts.census import census, census_fields
+from workbench.charts.dead_letters import attempts, dead_letter_rates, dead_letters, fingerprints
 from workbench.charts.diff import diff, diff_columns, diff_summary
+from workbench.charts.explain import clusters, divergence, explanation
+from workbench.charts.histories import histories
+from workbench.charts.impact import impact
 from workbench.charts.portfolio import portfolio
 from workbench.charts.rates import rates
 from workbench.charts.renderer import Chart, save
+from workbench.charts.saga_flow import saga_graph, saga_variants
+from workbench.charts.saga_instance import saga_instance
+from workbench.charts.sagas import saga_durations, saga_funnel, saga_outcomes, sagas
 from workbench.charts.timeline import timeline
 from workbench.errors import ConfigError
 from workbench.store.table import Table
 
 __all__ = [
     "Chart",
+    "attempts",
+    "audit",
+    "causation",
+    "census",
+    "census_fields",
+    "clusters",
+    "dead_letter_rates",
+    "dead_letters",
     "diff",
     "diff_columns",
     "diff_summary",
+    "divergence",
     "draw",
+    "explanation",
+    "fingerprints",
+    "histories",
+    "impact",
     "portfolio",
     "rates",
+    "saga_durations",
+    "saga_funnel",
+    "saga_graph",
+    "saga_instance",
+    "saga_outcomes",
+    "saga_variants",
+    "sagas",
     "save",
     "timeline",
 ]
@@ -50,7 +87,10 @@ def draw(result: object, **options: Any) -> Chart:
     ----------
     result
         Rates, a Timeline, a History (``column=`` names what to sum), its ``over_time``, a Diff, its
-        ``summary()`` or ``by_column()``.
+        ``summary()`` or ``by_column()``; an Explanation, its ``clusters()``, ``over_time()`` and
+        ``histories(key)``; Sagas, and their ``over_time()``, ``funnel()``, ``durations()``,
+        ``variants()``, ``graph()``, ``instance(id)``; dead letters, and their ``over_time()``,
+        ``fingerprints()``, ``attempts()``.
     **options
         Those of the chart function.
 
@@ -77,6 +117,26 @@ def _(result: Table, **options: Any) -> Chart:
 
 draw.register(Rates, rates)
 draw.register(Timeline, timeline)
+draw.register(Explanation, explanation)
+draw.register(Clusters, clusters)
+draw.register(Divergence, divergence)
+draw.register(Histories, histories)
+draw.register(Sagas, sagas)
+draw.register(OverTime, saga_outcomes)
+draw.register(Funnel, saga_funnel)
+draw.register(Durations, saga_durations)
+draw.register(Variants, saga_variants)
+draw.register(Graph, saga_graph)
+draw.register(Instance, saga_instance)
+draw.register(Causation, causation)
+draw.register(Census, census)
+draw.register(Fields, census_fields)
+draw.register(Impact, impact)
+draw.register(Audit, audit)
+draw.register(DeadLetters, dead_letters)
+draw.register(DeadLetterRates, dead_letter_rates)
+draw.register(Fingerprints, fingerprints)
+draw.register(Attempts, attempts)
 
 
 @draw.register

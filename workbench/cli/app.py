@@ -5,13 +5,32 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from types import ModuleType
 from typing import Annotated, Final
 
 import typer
 
-from workbench.cli import diff, doctor, generate, health, load, replay, show, tour
+from workbench.cli import (
+    audit,
+    causation,
+    census,
+    diff,
+    dlq,
+    doctor,
+    explain,
+    generate,
+    health,
+    impact,
+    load,
+    reconcile,
+    replay,
+    sagas,
+    show,
+    tour,
+    verify,
+)
 from workbench.errors import WorkbenchError
 
 INTERRUPTED: Final = 130
@@ -27,11 +46,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (tour, load, health, replay, diff, generate, doctor):
-    name = module.__name__.rpartition(".")[2]
-    app.command(
-        name, help=show.paragraphs(module.run.__doc__), epilog=show.examples(*module.EXAMPLES)
-    )(module.run)
+#: The verbs by what they are for, as the help shows them.
+VERBS: Final[Mapping[str, Sequence[ModuleType]]] = {
+    "Begin": (tour, load, health, generate, doctor),
+    "What was so, and is the read model right": (replay, diff, explain, reconcile),
+    "What happened": (sagas, dlq, causation),
+    "What was recorded, and in which shape": (audit, verify, census, impact),
+}
+for panel, modules in VERBS.items():
+    for module in modules:
+        app.command(
+            module.__name__.rpartition(".")[2],
+            help=show.paragraphs(module.run.__doc__),
+            epilog=show.examples(*module.EXAMPLES),
+            rich_help_panel=panel,
+        )(module.run)
 
 
 def _version(wanted: bool) -> None:
@@ -45,13 +74,13 @@ _ABOUT: Final = """
 Load event streams into one DuckDB file, replay them to any moment, diff read models against them.
 
 LOG is that file. DEFINITION says how rows are made from events: MODULE:NAME, path/to/file.py:NAME, or one that
-comes with the workbench: bank.account_summary, bank.account, checkout.order_summary.
+comes with the workbench: bank.account_summary, bank.account, checkout.order_summary; checkout.saga for a saga.
 
 Every verb takes --json: then stdout holds one JSON document and nothing else. Decimals are strings, times are
 ISO 8601 in UTC, durations are seconds.
 
-Exit status: 0 fine, 1 differences found (diff), concerns (health --strict) or a failed check (doctor), 2 an
-error that the message explains, 3 a defect of the workbench, 130 interrupted.
+Exit status: 0 fine, 1 differences found, or something else amiss that the help of the verb names, 2 an error that the
+message explains, 3 a defect of the workbench, 130 interrupted.
 """
 
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+from workbench.log.auditing import Auditing
+from workbench.log.dead_letters import GivenUp
 from workbench.log.filling import Filling
+from workbench.log.forensics import Forensics
 from workbench.log.looking import Looking
 from workbench.log.narrowing import Narrowing
 from workbench.log.reading import Reading
 from workbench.log.rebuilding import Rebuilding
+from workbench.log.reconciling import Reconciling
+from workbench.log.sagas import Following
 from workbench.log.trusting import Trusting
+from workbench.log.versions import Versions
 from workbench.store.database import Database
 from workbench.store.view import View
 
@@ -44,7 +50,20 @@ def open(path: str | Path | None = None, *, read_only: bool = False) -> EventLog
     return EventLog(View(Database(resolved, read_only=read_only)))
 
 
-class EventLog(Filling, Narrowing, Reading, Rebuilding, Looking, Trusting):
+class EventLog(
+    Filling,
+    Narrowing,
+    Reading,
+    Rebuilding,
+    Looking,
+    Trusting,
+    Versions,
+    Auditing,
+    Following,
+    GivenUp,
+    Reconciling,
+    Forensics,
+):
     """The events of one DuckDB file, or a narrowed view of them; made by :func:`workbench.open`."""
 
     def close(self) -> None:
