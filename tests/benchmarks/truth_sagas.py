@@ -23,6 +23,7 @@ import duckdb
 
 import workbench as wb
 from tests.benchmarks.through_broker import at_broker, load_events
+from tests.servers.kafka_client import Client
 from workbench import samples
 from workbench._sql import text
 from workbench.analysis.sagas import OUTCOMES, VIOLATIONS
@@ -97,6 +98,17 @@ def _differing(con: duckdb.DuckDBPyConnection, found: str, truth: str) -> int:
     return int(con.execute(sql).fetchall()[0][0])
 
 
+def generated(folder: Path, *, events: int, seed: int, client: Client | None = None) -> wb.EventLog:
+    """Generate a checkout and load it, by way of a broker where there is one."""
+    made = samples.generate("checkout", folder, events=events, seed=seed)
+    log = wb.open(folder / "log.duckdb")
+    if client is None:
+        log.load(wb.files([str(file) for file in made.files]), progress=False)
+    else:
+        load_events(client, made.files, f".{uuid.uuid4().hex[:8]}", log)
+    return log
+
+
 def main() -> int:
     """Compare, print, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,12 +119,10 @@ def main() -> int:
     results = []
     with at_broker(arguments.broker) as client:
         for seed in arguments.seeds:
-            with tempfile.TemporaryDirectory() as name, wb.open(Path(name) / "log.duckdb") as log:
-                made = samples.generate("checkout", name, events=arguments.events, seed=seed)
-                if client is None:
-                    log.load(wb.files([str(file) for file in made.files]), progress=False)
-                else:
-                    load_events(client, made.files, f".{uuid.uuid4().hex[:8]}", log)
+            with (
+                tempfile.TemporaryDirectory() as name,
+                generated(Path(name), events=arguments.events, seed=seed, client=client) as log,
+            ):
                 begun = time.perf_counter()
                 results.append(compare(log, Path(name)))
                 taken = time.perf_counter() - begun
