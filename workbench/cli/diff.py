@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -21,7 +21,6 @@ EXAMPLES: Final = (
     "workbench diff bank.duckdb mine.py:accounts accounts.csv --json | jq .counts",
 )
 
-ROWS: Final = 10
 WORST_FIRST: Final = ("corrupted", "orphaned", "missing", "stale", "ahead")
 
 
@@ -41,16 +40,7 @@ def run(
     clock: options.ClockName = None,
     known_at: options.KnownAt = None,
     position: options.Position = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=0,
-            help=f"So many differing rows at most; by default {ROWS}, and all of them with --json.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: options.Limit = None,
     output: options.Output = None,
     json: options.Json = False,
 ) -> None:
@@ -90,7 +80,7 @@ def run(
         if json:
             show.document(_plain(result, counts, limit))
         else:
-            report(result, counts, some(result, counts, ROWS if limit is None else limit))
+            report(result, counts, some(result, counts, options.ROWS if limit is None else limit))
     if output is not None and not json:
         show.say(f"All {sum(counts.values()):,} rows are in {output}.")
     if sum(counts.values()) != counts["match"]:

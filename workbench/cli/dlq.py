@@ -27,7 +27,6 @@ EXAMPLES: Final = (
     "workbench dlq shop.duckdb --consumer crm --redrive --send broker:9092",
     "workbench dlq shop.duckdb --redrives",
 )
-ROWS: Final = 10
 _CHOICE = "Which dead letters"
 _REDRIVE = "Re-drive"
 _COLUMNS: Final = {
@@ -164,16 +163,7 @@ def run(
             rich_help_panel=_REDRIVE,
         ),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=0,
-            help=f"So many rows at most; by default {ROWS}, and all of them with --json.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: options.Limit = None,
     output: options.Output = None,
     chart: Annotated[
         Path | None,
@@ -206,7 +196,7 @@ def run(
         raise ConfigError(message)
     saving.check(output)
     settings = sources.client_settings(dict(options.pairs(option or [], "--option", "KEY=VALUE")))
-    most = ROWS if limit is None and not json else limit
+    most = options.most(limit, json=json)
     shown = asked[0] if asked else "summary"
     with wb.open(log, read_only=send is None) as opened:
         narrowed = opened if stream is None else opened.where(stream=stream)

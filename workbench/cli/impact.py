@@ -21,7 +21,6 @@ EXAMPLES: Final = (
     "workbench impact bank.duckdb mine.py:v1 mine.py:v2 --chart impact.html",
     "workbench impact bank.duckdb mine.py:v1 mine.py:v2 --json | jq .counts",
 )
-ROWS: Final = 10
 
 
 def run(
@@ -53,16 +52,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=0,
-            help=f"So many rows at most; by default {ROWS}, and all of them with --json.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: options.Limit = None,
     output: options.Output = None,
     chart: Chart = None,
     json: options.Json = False,
@@ -98,7 +88,7 @@ def run(
         if json:
             show.document(_plain(result, counts, limit))
         else:
-            report(result, counts, ROWS if limit is None else limit)
+            report(result, counts, options.ROWS if limit is None else limit)
     if not json:
         for path, what in ((output, "All rows are"), (chart, "The chart is")):
             if path is not None:

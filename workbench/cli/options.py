@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -83,6 +83,23 @@ Output = Annotated[
         show_default=False,
     ),
 ]
+
+ROWS: Final = 10
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=0,
+        help=f"So many rows at most; by default {ROWS}, and all of them with --json.",
+        show_default=False,
+    ),
+]
+
+
+def most(limit: int | None, *, json: bool = False) -> int | None:
+    """Return how many rows to show; None: all."""
+    return ROWS if limit is None and not json else limit
 
 
 def pairs(given: list[str], option: str, shape: str) -> list[tuple[str, str]]:

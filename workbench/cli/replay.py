@@ -18,8 +18,6 @@ EXAMPLES: Final = (
     "workbench replay bank.duckdb bank.account_summary --sql",
 )
 
-ROWS: Final = 20
-
 
 def run(
     log: options.Log,
@@ -30,16 +28,7 @@ def run(
     position: options.Position = None,
     version: options.Version = None,
     stream: Annotated[str | None, typer.Option("--stream", help="Only this stream.")] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=0,
-            help=f"So many rows at most; by default {ROWS}, and all of them with --json.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: options.Limit = None,
     output: options.Output = None,
     sql: Annotated[
         bool, typer.Option("--sql", help="Print the query instead of its rows.")
@@ -68,7 +57,7 @@ def run(
         count = len(result)
         if output is not None:
             saving.save(result, output)
-        rows = result.rows(_limit(limit, json=json)) if output is None else []
+        rows = result.rows(options.most(limit, json=json)) if output is None else []
         about = {
             "definition": chosen.name,
             "moment": str(result.moment),
@@ -88,7 +77,3 @@ def run(
     else:
         show.say(f"written to {output}")
     show.notes(result.notes)
-
-
-def _limit(limit: int | None, *, json: bool) -> int | None:
-    return ROWS if limit is None and not json else limit

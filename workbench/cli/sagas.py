@@ -23,7 +23,6 @@ EXAMPLES: Final = (
     "workbench sagas shop.duckdb checkout.saga --ocel shop.sqlite",
     "workbench sagas shop.duckdb checkout.saga --json | jq .outcomes",
 )
-ROWS: Final = 10
 CONCERNS: Final = ("failed", "stuck", "timed out")
 
 
@@ -54,16 +53,7 @@ def run(
     clock: options.ClockName = None,
     known_at: options.KnownAt = None,
     position: options.Position = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=0,
-            help=f"So many rows at most; by default {ROWS}, and all of them with --json.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: options.Limit = None,
     output: options.Output = None,
     chart: Annotated[
         Path | None,
@@ -101,7 +91,7 @@ def run(
         )
         raise ConfigError(message)
     saving.check(output)
-    most = ROWS if limit is None and not json else limit
+    most = options.most(limit, json=json)
     saga = definitions.find_saga(definition)
     with wb.open(log, read_only=True) as opened:
         result = opened.sagas(saga, as_of, clock=clock, known_at=known_at, position=position)
