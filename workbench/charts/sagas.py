@@ -9,10 +9,11 @@ import altair as alt
 from workbench._sql import text
 from workbench.analysis.sagas import OUTCOMES, Durations, Funnel, OverTime, Sagas
 from workbench.charts import theme
-from workbench.charts.data import POINTS, Rows, ask, inline
+from workbench.charts.data import Rows, ask, buckets_at_once, inline
 from workbench.charts.lengths import lasting, ticks
 from workbench.charts.saga_flow import legend
-from workbench.charts.words import counted, heading, labels, said, span, stamp
+from workbench.charts.stacks import stacked, stacks
+from workbench.charts.words import counted, heading, labels, said, span
 
 #: What a saga came to.
 COLOURS: Final[dict[str, str]] = {
@@ -25,8 +26,6 @@ COLOURS: Final[dict[str, str]] = {
     "running": theme.OTHER,
 }
 SKIPPED: Final = "skipped"
-STACK_HEIGHT: Final = 200
-ROW_HEIGHT: Final = 24
 STEP_HEIGHT: Final = 46
 
 
@@ -78,8 +77,7 @@ def saga_outcomes(result: OverTime) -> alt.VConcatChart:
         Stacked bars, and a row for each outcome, as dark as the bucket has many for that outcome: rare
         outcomes show there, however small they are in the stack.
     """
-    buckets = ask(result, "SELECT count(DISTINCT moment) AS n FROM result")[0]["n"]
-    merged = -(-int(buckets) // POINTS) or 1
+    merged = buckets_at_once(result)
     rows = ask(
         result,
         "SELECT min(moment) AS moment, any_value(until) AS until, outcome, sum(sagas)::BIGINT AS sagas FROM ("
@@ -91,16 +89,7 @@ def saga_outcomes(result: OverTime) -> alt.VConcatChart:
         name: sum(row["sagas"] for row in rows if row["outcome"] == name) for name in OUTCOMES
     }
     named = {name: f"{name} · {count:,}" for name, count in counts.items() if count}
-    bars = _stacked(rows, named)
-    data = inline(bars)
-    colour = alt.Color(
-        "label",
-        type="nominal",
-        sort=None,
-        scale=alt.Scale(domain=list(named.values()), range=[COLOURS[name] for name in named]),
-        legend=None,
-    )
-    x = alt.X("moment", type="temporal", scale=alt.Scale(type="utc"), title=None)
+    bars = stacked(rows, named, group="outcome", amount="sagas")
     tooltip = [
         alt.Tooltip("when", type="nominal", title="started from"),
         alt.Tooltip("label", type="nominal", title="outcome"),
@@ -108,44 +97,6 @@ def saga_outcomes(result: OverTime) -> alt.VConcatChart:
         alt.Tooltip("share", type="quantitative", format=".1%", title="of this time"),
     ]
     step = f"{merged} x {result.every}" if merged > 1 else result.every.removeprefix("1 ")
-    stack = (
-        alt.Chart(data)
-        .mark_bar()
-        .encode(
-            x=x.axis(theme.time_axis(bare=True)),
-            x2="until",
-            y=alt.Y(
-                "base",
-                type="quantitative",
-                title=f"sagas started per {step}",
-                axis=theme.value_axis([bar["top"] for bar in bars], ticks=6),
-            ),
-            y2="top",
-            color=colour,
-            tooltip=tooltip,
-        )
-        .properties(width=theme.WIDTH, height=STACK_HEIGHT)
-    )
-    each = (
-        alt.Chart(data)
-        .mark_bar()
-        .encode(
-            x=x.axis(theme.time_axis()),
-            x2="until",
-            y=alt.Y(
-                "label",
-                type="nominal",
-                sort=list(named.values()),
-                title=None,
-                axis=alt.Axis(domain=False, ticks=False, **theme.ROW_LABELS),
-                scale=alt.Scale(paddingInner=0.25),
-            ),
-            color=colour,
-            opacity=theme.opacity("part"),
-            tooltip=tooltip,
-        )
-        .properties(width=theme.WIDTH, height=ROW_HEIGHT * max(1, len(named)))
-    )
     lines = [_outcome_words(result, rows, counts)]
     if merged > 1:
         lines.append(f"{merged} buckets of {result.every} are drawn as one")
@@ -154,46 +105,13 @@ def saga_outcomes(result: OverTime) -> alt.VConcatChart:
         *result.notes,
     ]
     found = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    chart: alt.VConcatChart = (
-        alt.vconcat(stack, each, spacing=6)
-        .resolve_scale(x="shared", color="shared")
-        .properties(
-            title=heading(result.title, lines), description=said(result.title, [*lines, found])
-        )
+    colours = {label: COLOURS[name] for name, label in named.items()}
+    chart: alt.VConcatChart = stacks(
+        bars, colours, tooltip, title=f"sagas started per {step}"
+    ).properties(
+        title=heading(result.title, lines), description=said(result.title, [*lines, found])
     )
     return chart
-
-
-def _stacked(rows: Rows, named: dict[str, str]) -> Rows:
-    """Lay the outcomes of each bucket upon each other, in their order."""
-    order = list(named)
-    peaks = {
-        name: max((row["sagas"] for row in rows if row["outcome"] == name), default=1)
-        for name in order
-    }
-    totals: dict[Any, int] = {}
-    for row in rows:
-        totals[row["moment"]] = totals.get(row["moment"], 0) + row["sagas"]
-    tops: dict[Any, int] = {}
-    found = []
-    there = [row for row in rows if row["sagas"]]
-    for row in sorted(there, key=lambda row: (row["moment"], order.index(row["outcome"]))):
-        base = tops.get(row["moment"], 0)
-        tops[row["moment"]] = top = base + int(row["sagas"])
-        found.append(
-            {
-                "moment": row["moment"],
-                "until": row["until"],
-                "when": stamp(row["moment"]),
-                "label": named[row["outcome"]],
-                "sagas": int(row["sagas"]),
-                "share": round(row["sagas"] / totals[row["moment"]], 4),
-                "part": round(row["sagas"] / peaks[row["outcome"]], 3),
-                "base": base,
-                "top": top,
-            }
-        )
-    return found
 
 
 def _outcome_words(result: OverTime, rows: Rows, counts: dict[str, int]) -> str:
