@@ -304,6 +304,6 @@ f"{len(log):,} events, fingerprint {log.fingerprint()}"
 # In a script, `workbench diff` and `workbench explain` do the same, and tell by their exit code whether anything differs;
 # `workbench reconcile` does it for several tables.
 #
+# - [08_incident](08_incident.ipynb): one bad day with five causes, over several tables and streams, from the alert to the repair.
+# - [06_schema_evolution](06_schema_evolution.ipynb): rows that are wrong since payloads changed.
 # - [02_time_travel](02_time_travel.ipynb): what was so, and what was known, at any moment.
-# - [01_load](01_load.ipynb): bring your own events, and know that none is lost.
-# - [00_start_here](00_start_here.ipynb): the whole way in five minutes.

@@ -271,10 +271,7 @@ log.redrives().notes
 # | *fails late* | the world went on: decide by hand, or mend what it left behind |
 # | *unreadable* | no re-drive helps: publish the event anew from its source |
 #
-# - [00_start_here](00_start_here.ipynb): the whole way in five minutes.
-# - [01_load](01_load.ipynb): bring your own events, and know that none is lost.
-# - [02_time_travel](02_time_travel.ipynb): what was so, and what was known, at any moment.
 # - [03_projection_diff](03_projection_diff.ipynb): did the read model suffer? A stored table against its events.
 # - [04_sagas](04_sagas.ipynb): which orders are stuck because of what was given up.
 # - [06_schema_evolution](06_schema_evolution.ipynb): payloads that changed their shape, which is what many dead letters are.
-# - [07_audit](07_audit.ipynb): what happened to one account, proved.
+# - [08_incident](08_incident.ipynb): how parked messages and a wrong read model come from one cause.

@@ -249,3 +249,4 @@ registered.upcast(*rules).sql(
 # - [03_projection_diff](03_projection_diff.ipynb): a stored table against its events. A table that was filled without upcasters
 #   shows there as *corrupted*.
 # - `log.upcast(…)` goes wherever a log goes: `replay`, `history`, `diff`, `rates`.
+# - [08_incident](08_incident.ipynb): a deployment that forgot its upcasters, and what that set off.

@@ -158,7 +158,7 @@ def test_ends_with_what_next(name: str) -> None:
     others = set(NAMES) - {name}
     assert set(linked) <= others
     # The first one lists all, the others what follows from them.
-    assert set(linked) == others if name == "00_start_here" else linked
+    assert set(linked) == others if name == "00_start_here" else 2 <= len(linked) <= 4
 
 
 # -- 00_start_here -------------------------------------------------------------------------------
