@@ -49,7 +49,7 @@ answer
 census = log.census()
 census
 
-# %% tags=["census-chart"]
+# %% tags=["chart"]
 census.chart()
 
 # %% [markdown]
@@ -66,7 +66,7 @@ log.where(types="DepositMade", condition="schema_version = '2'").sql("""
 # What did version 2 bring? Each cell says what type a field's values have, and in what share of the events the field is, where
 # it is not in all:
 
-# %% tags=["fields"]
+# %% tags=["chart"]
 census.fields("DepositMade").chart()
 
 # %% [markdown]
@@ -194,7 +194,7 @@ stricter = wb.Projection(
 impact = log.impact(account_summary, stricter)
 impact
 
-# %% tags=["impact-chart"]
+# %% tags=["chart", "impact-chart"]
 impact.chart()
 
 # %% [markdown]
