@@ -40,8 +40,12 @@ def main():
         STAMP.write_text(wanted.hexdigest())
     if verb == "install":
         return 0
-    module = "pytest" if verb == "test" else "workbench"
-    command = [str(PYTHON), "-m", module, *(arguments if verb == "test" else [verb, *arguments])]
+    if verb == "test":
+        # The whole suite takes all processors: each process runs whole files, with servers of its own.
+        command = ["pytest", *(arguments or ["-n", "auto", "--dist", "loadfile"])]
+    else:
+        command = ["workbench", verb, *arguments]
+    command = [str(PYTHON), "-m", *command]
     try:
         return subprocess.run(command, cwd=HERE if verb == "test" else None).returncode
     except KeyboardInterrupt:

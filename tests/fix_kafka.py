@@ -11,6 +11,7 @@ import itertools
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,20 @@ def pytest_report_header() -> str:
         return "kafka: noida-db, embedded, when a test asks for it"
     return (
         f"kafka: Apache Kafka {kafka_broker.apache_version()} from Maven, when a test asks for it"
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that reports, where the tests are spread over several, what ran in this one."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["kafka"] = _ran
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _ran.extend(
+        one for one in getattr(node, "workeroutput", {}).get("kafka", ()) if one not in _ran
     )
 
 
