@@ -132,28 +132,9 @@ def execute(name: str, folder: Path) -> Executed:
     folder
         An empty folder; the notebook runs in ``folder/run``, and its home is ``folder/home``.
     """
-    run, home, calls = folder / "run", folder / "home", folder / "calls"
-    startup = home / "ipython" / "profile_default" / "startup"
-    spec = folder / "jupyter" / "kernels" / "python3"
-    for path in (run, startup, spec):
-        path.mkdir(parents=True)
-    (startup / "offline.py").write_text(OFFLINE)
-    kernel = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (spec / "kernel.json").write_text(
-        json.dumps({"argv": kernel, "display_name": "test", "language": "python"})
-    )
-    proxies = ("http_proxy", "https_proxy", "all_proxy")
-    environment = {
-        **{name: value for name, value in os.environ.items() if name.lower() != "no_proxy"},
-        **dict.fromkeys([*proxies, *map(str.upper, proxies)], DEAD),
-        "HOME": str(home),
-        "IPYTHONDIR": str(home / "ipython"),
-        "JUPYTER_CONFIG_DIR": str(home / "config"),
-        "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_PATH": str(folder / "jupyter"),
-        "TMPDIR": str(folder),
-        "WORKBENCH_TEST_CALLS": str(calls),
-    }
+    run = folder / "run"
+    run.mkdir()
+    environment = surroundings(folder)
     source, target = FOLDER / f"{name}.ipynb", folder / f"{name}.ipynb"
     done = subprocess.run(
         [sys.executable, "-c", CLIENT, source, target, run],
@@ -164,7 +145,37 @@ def execute(name: str, folder: Path) -> Executed:
     )
     assert done.returncode == 0, done.stderr
     notebook = nbformat.read(target, as_version=4)
-    return Executed(name, notebook, run, calls.read_text().splitlines())
+    return Executed(name, notebook, run, (folder / "calls").read_text().splitlines())
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """Make a home for Jupyter in a folder, and return the environment in which it has no other and no network.
+
+    What its kernels try to reach outside this machine is refused, and noted in ``folder/calls``.
+    """
+    home = folder / "home"
+    startup = home / "ipython" / "profile_default" / "startup"
+    spec = folder / "jupyter" / "kernels" / "python3"
+    for path in (startup, spec):
+        path.mkdir(parents=True)
+    (startup / "offline.py").write_text(OFFLINE)
+    kernel = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (spec / "kernel.json").write_text(
+        json.dumps({"argv": kernel, "display_name": "test", "language": "python"})
+    )
+    proxies = ("http_proxy", "https_proxy", "all_proxy")
+    return {
+        **{name: value for name, value in os.environ.items() if name.lower() != "no_proxy"},
+        **dict.fromkeys([*proxies, *map(str.upper, proxies)], DEAD),
+        "HOME": str(home),
+        "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTER_PATH": str(folder / "jupyter"),
+        "TMPDIR": str(folder),
+        "WORKBENCH_TEST_CALLS": str(folder / "calls"),
+    }
 
 
 class _Tables(HTMLParser):

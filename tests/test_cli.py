@@ -17,10 +17,11 @@ from workbench.cli import show
 from workbench.cli.app import app
 
 VERBS = [
-    "tour", "load", "health", "generate", "doctor",
+    "tour", "load", "health", "generate", "doctor", "notebooks",
     "replay", "diff", "explain", "reconcile",
     "sagas", "dlq", "causation",
     "audit", "verify", "census", "impact",
+    "report",
 ]  # fmt: skip
 
 

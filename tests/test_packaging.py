@@ -167,6 +167,7 @@ def test_the_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
         "workbench/datasets/README.md",
         "workbench/datasets/bank/events.parquet",
         "workbench/datasets/checkout/events.ndjson.gz",
+        "workbench/notebooks/00_start_here.ipynb",
     } <= names
     assert not [name for name in names if name.startswith(("tests", "notebooks", "seed"))]
     assert sum(info.file_size for info in zipfile.ZipFile(wheel).infolist()) < 8 << 20

@@ -100,3 +100,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext workbench``: magics for notebooks; :mod:`workbench.magics` tells them."""
+    importlib.import_module("workbench.magics").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext workbench``."""
+    importlib.import_module("workbench.magics").unload(shell)

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,11 +109,7 @@ class Diff(Table):
         ConfigError
             Neither side has such a row.
         """
-        same = " AND ".join(
-            f"{ident(name)} = {text(str(value))}"
-            for name, value in zip(self.definition.key, self._checked(key), strict=True)
-        )
-        found = self._derived(f"FROM ({self._query}) WHERE {same}", "One row").rows()
+        found = self._derived(f"FROM ({self._query}) WHERE {self._is_row(key)}", "One row").rows()
         if not found:
             message = (
                 f"neither {self.model.name} nor the replay has a row {', '.join(map(str, key))}."
@@ -128,8 +126,14 @@ class Diff(Table):
         sql = f"SELECT * FROM {EVENTS} WHERE {self._view.filter} AND {same} ORDER BY position"
         return Table(self._database, sql, title=f"Events of {', '.join(map(str, key))}")
 
-    def explain(self) -> Explanation:
+    def explain(self, *key: str | int) -> Explanation:
         """Search what made each wrong row wrong; only what gives the stored row exactly counts.
+
+        Parameters
+        ----------
+        *key
+            Only this row: quicker, but an event that went to another row is not found, and there are no rows
+            near by that could support a hypothesis.
 
         Returns
         -------
@@ -139,7 +143,32 @@ class Diff(Table):
         """
         from workbench.analysis.explain import explain  # which stands on this module
 
-        return explain(self)
+        return explain(self._of_row(key) if key else self)
+
+    def explore(self) -> Any:
+        """Look at the rows with mouse and keyboard, open one, and have it explained.
+
+        Returns
+        -------
+        workbench.ui.diff_explorer.DiffExplorer
+            A widget. ``.value`` holds the rows as filtered, for the next cell; ``.code`` the Python that gives them.
+        """
+        # By name: widgets stand above the analyses, and none is imported before one is wanted.
+        return importlib.import_module("workbench.ui.diff_explorer").DiffExplorer(self)
+
+    def _of_row(self, key: tuple[str | int, ...]) -> Diff:
+        """Return a diff of this one row."""
+        self.row(*key)
+        one = copy.copy(self)
+        one.sql, one._stored = f"FROM ({self._query}) WHERE {self._is_row(key)}", None
+        one.title = f"{', '.join(map(str, key))} in {self.title}"
+        return one
+
+    def _is_row(self, key: tuple[str | int, ...]) -> str:
+        return " AND ".join(
+            f"{ident(name)} = {text(str(value))}"
+            for name, value in zip(self.definition.key, self._checked(key), strict=True)
+        )
 
     def _checked(self, key: tuple[str | int, ...]) -> tuple[str | int, ...]:
         if len(key) != len(self.definition.key):

@@ -24,8 +24,10 @@ from workbench.cli import (
     health,
     impact,
     load,
+    notebooks,
     reconcile,
     replay,
+    report,
     sagas,
     show,
     tour,
@@ -48,10 +50,11 @@ app = typer.Typer(
 
 #: The verbs by what they are for, as the help shows them.
 VERBS: Final[Mapping[str, Sequence[ModuleType]]] = {
-    "Begin": (tour, load, health, generate, doctor),
+    "Begin": (tour, load, health, generate, doctor, notebooks),
     "What was so, and is the read model right": (replay, diff, explain, reconcile),
     "What happened": (sagas, dlq, causation),
     "What was recorded, and in which shape": (audit, verify, census, impact),
+    "Hand it on": (report,),
 }
 for panel, modules in VERBS.items():
     for module in modules:

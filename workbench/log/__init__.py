@@ -10,6 +10,7 @@ from types import TracebackType
 
 from workbench.log.auditing import Auditing
 from workbench.log.dead_letters import GivenUp
+from workbench.log.exploring import Exploring
 from workbench.log.filling import Filling
 from workbench.log.forensics import Forensics
 from workbench.log.looking import Looking
@@ -63,6 +64,7 @@ class EventLog(
     GivenUp,
     Reconciling,
     Forensics,
+    Exploring,
 ):
     """The events of one DuckDB file, or a narrowed view of them; made by :func:`workbench.open`."""
 

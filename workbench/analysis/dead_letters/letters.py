@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -262,6 +263,32 @@ class DeadLetters(Table):
         from workbench.analysis.redrive.plan import plan
 
         return plan(self, definition, to)
+
+    def explore(
+        self,
+        definition: Definition | None = None,
+        *,
+        to: str | None = None,
+        new_since: Time | None = None,
+    ) -> Any:
+        """Look at the dead letters with mouse and keyboard, open one, and see what a re-drive would do.
+
+        Parameters
+        ----------
+        definition, to
+            For the plan of a re-drive, as in :meth:`redrive`. The widget sends nothing.
+        new_since
+            As in :meth:`fingerprints`.
+
+        Returns
+        -------
+        workbench.ui.dead_letter_explorer.DeadLetterExplorer
+            A widget. ``.value`` holds the dead letters as filtered, for the next cell; ``.code`` the Python that
+            gives them.
+        """
+        # By name: widgets stand above the analyses, and none is imported before one is wanted.
+        ui = importlib.import_module("workbench.ui.dead_letter_explorer")
+        return ui.DeadLetterExplorer(self, definition, to, new_since)
 
     # -- looking ---------------------------------------------------------------------------------
 

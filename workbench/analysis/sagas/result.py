@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from workbench import _html
 from workbench._sql import literal, text
@@ -284,6 +285,17 @@ class Sagas(Table):
             The file is there already, or its folder is not.
         """
         return write_ocel(self, Path(path), overwrite=overwrite)
+
+    def explore(self) -> Any:
+        """Look at the sagas with mouse and keyboard, and open one: its bars in time, and its events.
+
+        Returns
+        -------
+        workbench.ui.saga_explorer.SagaExplorer
+            A widget. ``.value`` holds the sagas as filtered, for the next cell; ``.code`` the Python that gives them.
+        """
+        # By name: widgets stand above the analyses, and none is imported before one is wanted.
+        return importlib.import_module("workbench.ui.saga_explorer").SagaExplorer(self)
 
     def _require(self, saga_id: str) -> None:
         rows = self._work.tables["rows"]

@@ -1,0 +1,1 @@
+"""Widgets: a log and its results, looked at with mouse and keyboard."""
