@@ -136,7 +136,9 @@ def judged(
         wanted = told(fault)
         given: set[Parts] = set()
         for row in rows:
-            given |= named(row)
+            # What can be said in two ways is right when the truth says it in one of them.
+            ways = named(row)
+            given |= ways & wanted or ways
         lacking, more = wanted - given, given - wanted
         # Of one cause fifty are listed; 'alike' says how many there are.
         cut = {_NAMES[row["cause"]] for row in rows if row["alike"] > causes.MOST_SHOWN}

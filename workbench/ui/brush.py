@@ -26,6 +26,8 @@ TYPES: Final = 10
 """So many event types are listed below the chart."""
 _SETTLED: Final = 200
 """Milliseconds after which a brush that moves no more is heard."""
+_PIXELS: Final = 500
+"""A chart is about so wide."""
 _COLUMNS: Final = ("event_type", "events")
 _NUMERIC: Final = (False, True)
 
@@ -91,13 +93,10 @@ class Brush(Explorer):
     def _drawn(self) -> alt.VConcatChart:
         """Draw the rates with the brush as it stands."""
         rates = charts.rates(self._rates)
-        start, end = self._range
-        area: Any = alt.Undefined
-        if self._edges and (start is not None or end is not None):
-            area = {
-                "x": [_milliseconds(start or self._edges[0]), _milliseconds(end or self._edges[-1])]
-            }
-        brush = alt.selection_interval(name="brush", encodings=["x"], value=area)
+        area = self._area()
+        brush = alt.selection_interval(
+            name="brush", encodings=["x"], value=alt.Undefined if area is None else {"x": area}
+        )
         above, *below = rates.vconcat
         chart: alt.VConcatChart = (
             alt.vconcat(above.add_params(brush), *below, data=rates.data, spacing=rates.spacing)
@@ -114,11 +113,28 @@ class Brush(Explorer):
         value = self.chart.selections.trait_values()["brush"].value
         if value and self._edges:
             low, high = next(iter(value.values()))
+            if self._is_drawn(low, high):
+                return
             self._range = self._touched(_time(low), _time(high))
         else:
             self._range = (None, None)
         self._fill()
         self._narrow()
+
+    def _area(self) -> list[int] | None:
+        """Return the range as the chart counts it, in milliseconds; None for the whole log."""
+        start, end = self._range
+        if not self._edges or (start is None and end is None):
+            return None
+        return [_milliseconds(start or self._edges[0]), _milliseconds(end or self._edges[-1])]
+
+    def _is_drawn(self, low: float, high: float) -> bool:
+        """Whether a brush is the one that was drawn for a typed range: a new chart tells its own, to the pixel."""
+        area = self._area()
+        pixel = (self._edges[-1] - self._edges[0]).total_seconds() * 1000 / _PIXELS
+        return area is not None and all(
+            abs(was - now) <= pixel for was, now in zip(area, (low, high), strict=True)
+        )
 
     def _touched(self, low: dt.datetime, high: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
         """Widen a range to the buckets that it touches; beside all of them it stays as it is."""
