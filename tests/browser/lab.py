@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -192,15 +191,6 @@ class Lab:
         session.detach()
         metrics = {one["name"]: one["value"] for one in found}
         return {name: metrics[name] for name in ("JSHeapUsedSize", "Nodes")}
-
-    def screenshot(self, path: Path) -> None:
-        """Take a picture of the whole notebook; for whoever looks at it."""
-        panel = self.page.locator(".jp-Notebook .jp-WindowedPanel-inner, .jp-Notebook").first
-        height = int(panel.evaluate("node => node.scrollHeight"))
-        self.page.set_viewport_size({"width": 1200, "height": min(height + 120, 16_000)})
-        self.page.wait_for_timeout(300)
-        self.page.screenshot(path=path)
-        self.page.set_viewport_size({"width": 1200, "height": 900})
 
 
 #: A canvas counts when it holds more than one colour, an image when it could be decoded.

@@ -34,7 +34,7 @@ path.write_text("\\n".join(map(json.dumps, events)))
 log = wb.open()
 _ = log.load(wb.files(path, name={IMAGE!r}), progress=False)
 definition = wb.Projection({SCRIPT!r}, {{"total": wb.total("amount"), "note": wb.latest("note")}})
-model = wb.read_model([], name="x") if False else wb.read_model(
+model = wb.read_model(
     log.replay(definition, version=1).df().assign(note={VECTOR!r}), name={SCRIPT!r})
 saga = wb.Saga({IMAGE!r}, start={SCRIPT!r}, steps=[wb.Step({VECTOR!r}, {VECTOR!r})], cancelled={LINK!r})
 letters = [
