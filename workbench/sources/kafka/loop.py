@@ -49,6 +49,10 @@ async def _cancel_all() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    # A connection that is closing waits until the other side has taken what is left, and a broker that refused us
+    # may never do so. Nobody is there to wait any more. (asyncio has no public list of what is open.)
+    for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+        transport.abort()
     # A transport that failed (a refused certificate, say) closes its socket a few turns of the loop later.
     for _ in range(_TURNS):
         await asyncio.sleep(0)
